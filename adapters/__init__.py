@@ -1,0 +1,1 @@
+"""The readers and writers of banana; found by entry points only."""

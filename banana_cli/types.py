@@ -1,0 +1,346 @@
+"""The values that travel: a Frame in, Layers out. NumPy only; no torch, no files, no terminal.
+
+Shapes are (rows, columns). Arrays are never changed after they were handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
+Bool = NDArray[np.bool_]
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class ShapeError(ValueError):
+    """A value was built from arrays that do not fit together: a bug of the caller."""
+
+
+class Domain(StrEnum):
+    """Who reads the file."""
+
+    DRIVING = "driving"
+    MEDICAL = "medical"
+    SATELLITE = "satellite"
+
+
+class Modality(StrEnum):
+    """What kind of picture it is; the model is told this."""
+
+    STREET = "street"
+    CT = "ct"
+    MR = "mr"
+    XRAY = "xray"
+    ULTRASOUND = "ultrasound"
+    VISIBLE = "visible"  # endoscopy, fundus, dermoscopy: medical pictures in visible light
+    AERIAL = "aerial"
+
+
+class LayerKind(StrEnum):
+    """The three kinds of output; the value is the word in the output's name."""
+
+    MASKS = "masks"
+    DEPTH = "depth"
+    NORMALS = "normals"
+
+
+class DepthKind(StrEnum):
+    """Whether depth values have a unit of length."""
+
+    METRIC = "metric"
+    RELATIVE = "relative"
+
+
+class Unit(StrEnum):
+    """Units of length, UCUM spelling; ``ONE`` for none."""
+
+    METRE = "m"
+    MILLIMETRE = "mm"
+    ONE = "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A rectangle of pixels inside a picture."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if min(self.top, self.left) < 0 or min(self.height, self.width) < 1:
+            raise ShapeError(f"Window {self} is not inside a picture")
+
+    @property
+    def bottom(self) -> int:
+        """First row below the window."""
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        """First column right of the window."""
+        return self.left + self.width
+
+    def slices(self) -> tuple[slice, slice]:
+        """Index (rows, columns) of an array whose pixel (0, 0) is the picture's."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def within(self, outer: Window) -> Window:
+        """The same rectangle in the coordinates of ``outer``."""
+        return Window(
+            top=self.top - outer.top,
+            left=self.left - outer.left,
+            height=self.height,
+            width=self.width,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pitch:
+    """Distance between pixel centres down a column and along a row, in ``unit``."""
+
+    row: float
+    col: float
+    unit: Unit
+
+
+class Geometry(Protocol):
+    """Where pixels are in the world. Concrete kinds live in the adapters."""
+
+    def focal_px(self) -> float | None:
+        """Focal length in pixels of this frame, where there is a known pinhole camera."""
+
+    def pitch(self) -> Pitch | None:
+        """Size of a pixel, where all pixels have one (scans, orthographic scenes)."""
+
+    def describe(self) -> dict[str, Json]:
+        """Facts for the sidecar; never a patient's identity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How one model channel is cut from the physical values: ``band`` clipped to [low, high]."""
+
+    band: int
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ShapeError(f"View range [{self.low}, {self.high}] is empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """One band of a frame, with its unit ("HU", "1", "reflectance", "m", ...)."""
+
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Which part of which input a frame is. ``source`` is a label for people, never an identity.
+
+    ``window`` is where the frame's pixels lie in the whole scene (None: they are the whole), and
+    ``core`` the part of that window which this frame answers for; the rest is halo.
+    """
+
+    source: str
+    index: int
+    window: Window | None = None
+    core: Window | None = None
+    scene_shape: tuple[int, int] | None = None
+    time_s: float | None = None
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassInfo:
+    """One class: its number, name and colour; ``snomed`` is (category, type) as code-meaning pairs."""
+
+    id: int
+    name: str
+    rgb: tuple[int, int, int]
+    snomed: tuple[tuple[str, str], tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassTable:
+    """All classes of a domain, ids 0..n-1 in order. 255 is "no answer" (nodata, padding)."""
+
+    name: str
+    classes: tuple[ClassInfo, ...]
+
+    def __post_init__(self) -> None:
+        if [c.id for c in self.classes] != list(range(len(self.classes))):
+            raise ShapeError(f"ClassTable {self.name}: ids must be 0..n-1 in order")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names by id."""
+        return tuple(c.name for c in self.classes)
+
+    def palette(self) -> U8:
+        """(256, 3) colours by id; ids without a class are black."""
+        colours = np.zeros((256, 3), np.uint8)
+        for c in self.classes:
+            colours[c.id] = c.rgb
+        return colours
+
+    def id_of(self, name: str) -> int:
+        """Id of a class name; KeyError if the table lacks it."""
+        return {c.name: c.id for c in self.classes}[name]
+
+
+NO_CLASS = 255
+
+
+def _check(name: str, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise ShapeError(f"{name} is {array.dtype}{array.shape}, expected {np.dtype(dtype)}{shape}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mask:
+    """Class ids (H, W) uint8, NO_CLASS where ``valid`` is False."""
+
+    ids: U8
+    valid: Bool
+    table: ClassTable
+
+    kind = LayerKind.MASKS
+
+    def __post_init__(self) -> None:
+        _check("Mask.ids", self.ids, np.uint8, self.valid.shape)
+        _check("Mask.valid", self.valid, np.bool_, self.ids.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Depth:
+    """Depth values (H, W) float32 in ``unit``; NaN where ``valid`` is False."""
+
+    values: F32
+    valid: Bool
+    depth_kind: DepthKind
+    unit: Unit
+    note: str = ""
+
+    kind = LayerKind.DEPTH
+
+    def __post_init__(self) -> None:
+        _check("Depth.values", self.values, np.float32, self.valid.shape)
+        _check("Depth.valid", self.valid, np.bool_, self.values.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Normals:
+    """Unit normals (3, H, W) float32, axes x right, y down, z away from the viewer; 0 where invalid.
+
+    A surface that faces the viewer has normal (0, 0, -1).
+    """
+
+    xyz: F32
+    valid: Bool
+
+    kind = LayerKind.NORMALS
+
+    def __post_init__(self) -> None:
+        _check("Normals.xyz", self.xyz, np.float32, (3, *self.valid.shape))
+
+
+Layer = Mask | Depth | Normals
+LayerT = TypeVar("LayerT", Mask, Depth, Normals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """One picture in physical units that fits in memory; a huge raster is many frames.
+
+    ``pixels`` (C, H, W) float32 in the units of ``bands``; ``valid`` (H, W) is False on nodata and
+    padding; ``views`` (1 or 3) cut the model's channels out of the bands; ``measured`` holds layers
+    that the data itself gives exactly (a volume's surface, a height raster's normals): they are
+    passed on as they are and the model is not asked for them.
+    """
+
+    pixels: F32
+    valid: Bool
+    bands: tuple[Band, ...]
+    views: tuple[View, ...]
+    modality: Modality
+    geometry: Geometry
+    provenance: Provenance
+    measured: tuple[Layer, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check("Frame.pixels", self.pixels, np.float32, (len(self.bands), *self.valid.shape))
+        _check("Frame.valid", self.valid, np.bool_, self.pixels.shape[1:])
+        if len(self.views) not in (1, 3) or any(v.band >= len(self.bands) for v in self.views):
+            raise ShapeError(f"Frame.views must be 1 or 3 views of {len(self.bands)} bands")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return (int(self.valid.shape[0]), int(self.valid.shape[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RawMaps:
+    """What the engine hands to ``Task.decode``, all float32 at the frame's size.
+
+    ``logits`` (K, H, W), one a class of the table, -inf where the modality cannot hold the class;
+    ``depth`` (H, W) already in ``unit``; ``normals`` (3, H, W), not yet unit length.
+    """
+
+    logits: F32 | None = None
+    depth: F32 | None = None
+    normals: F32 | None = None
+    depth_kind: DepthKind = DepthKind.METRIC
+    unit: Unit = Unit.METRE
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """Which weights answered: for sidecars and file headers."""
+
+    name: str
+    weights_sha256: str
+    budget: float
+    precision: str
+    device: str
+    peels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prediction:
+    """The layers of one frame, each at the frame's size, and what they cost."""
+
+    layers: tuple[Layer, ...]
+    tokens_kept: float
+    seconds: Mapping[str, float]
+    notes: Mapping[str, Json] = field(default_factory=dict)
+
+    def get(self, kind: type[LayerT]) -> LayerT:
+        """The layer of that type; KeyError if it was not asked for."""
+        for layer in self.layers:
+            if isinstance(layer, kind):
+                return layer
+        raise KeyError(kind.__name__)
+
+    def of(self, kind: LayerKind) -> Layer | None:
+        """The layer of that kind, or None (a frame may answer only some of the tasks)."""
+        return next((layer for layer in self.layers if layer.kind is kind), None)
