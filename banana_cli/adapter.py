@@ -153,7 +153,7 @@ class SinkFormat(Protocol):
     layers: frozenset[LayerKind]
 
     def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """".mp4" and so on; "" where the output is a folder."""
+        """ ".mp4" and so on; "" where the output is a folder."""
 
     def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
         """Write to ``part``, a temporary name beside the final one; the pipeline renames it."""

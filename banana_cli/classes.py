@@ -78,10 +78,7 @@ TABLES: dict[Domain, ClassTable] = {
 TABLE_OF: dict[Modality, ClassTable] = {
     Modality.STREET: STREET,
     Modality.AERIAL: AERIAL,
-    **{
-        m: MEDICAL
-        for m in (Modality.CT, Modality.MR, Modality.XRAY, Modality.ULTRASOUND, Modality.VISIBLE)
-    },
+    **{m: MEDICAL for m in (Modality.CT, Modality.MR, Modality.XRAY, Modality.ULTRASOUND, Modality.VISIBLE)},
 }
 
 _POSSIBLE: dict[Modality, tuple[str, ...]] = {
