@@ -1,0 +1,328 @@
+"""The shared dynamic-sparse network: a glance everywhere, attention where it pays.
+
+Stem (stride 8) -> router -> quadtree tokens in Morton order -> chunk attention -> un-pooling -> one pixel
+embedding at full resolution, read by banks of queries: a class is a query, so are depth and each axis of
+the normals. Queries are folded into the last convolution, so a task costs only its own channels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from banana_cli.classes import TABLE_OF, TABLES
+from banana_cli.model.blocks import Block, ConvBN, Res
+from banana_cli.model.tokens import Grid, TokenPlan, Tree, build_tree, flat_rows, grid_maps, plan_tokens
+from banana_cli.specs import ModelSpec
+from banana_cli.types import Modality
+
+CELL_PX = 32
+MODALITIES = tuple(Modality)
+
+
+class Head(StrEnum):
+    """What can be read from the pixel embedding."""
+
+    LOGITS = "logits"
+    DEPTH = "depth"
+    NORMALS = "normals"
+
+
+class Routing(StrEnum):
+    """Where small tokens go: the learned router, image gradients (no learning), or chance (a baseline)."""
+
+    LEARNED = "learned"
+    GRADIENT = "gradient"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetInput:
+    """A batch. H and W are multiples of 32; all tensors on one device.
+
+    ``image`` (B, 3, H, W) in [0, 1]; ``valid`` (B, 1, H, W) 0 or 1; ``rays`` (B, 2, H, W)
+    ((x-cx)/f, (y-cy)/f), zeros for an unknown camera or none; ``modality`` (B,) int64 index into
+    MODALITIES; ``log_pitch`` (B,) log of m or mm a pixel, NaN if unknown.
+    """
+
+    image: Tensor
+    valid: Tensor
+    rays: Tensor
+    modality: Tensor
+    log_pitch: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetOutput:
+    """What was read for a batch of one class table; absent heads are None.
+
+    ``logits`` (B, K, H, W); ``depth_code`` (B, 1, H, W), see ``codes``; ``normals`` (B, 3, H, W), not
+    unit length; ``log_focal`` (B,) log of focal length / longer side; ``kept`` share of dense tokens.
+    """
+
+    logits: Tensor | None
+    depth_code: Tensor | None
+    normals: Tensor | None
+    log_focal: Tensor
+    kept: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Everything before the queries. ``f4`` (B, C4, H/4, W/4), ``registers`` (B, R, D), ``score`` (B, n8)
+    the router's log of the expected loss of each 8-px cell, in raster order."""
+
+    f4: Tensor
+    registers: Tensor
+    score: Tensor
+    kept: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Every second row from ``row`` and column from ``col`` (each 0 or 1): a quarter of the pixels."""
+
+    row: int
+    col: int
+
+    def sub_pixels(self) -> list[int]:
+        """The four of the sixteen sub-pixels of a stride-4 cell."""
+        return [4 * y + x for y in (self.row, self.row + 2) for x in (self.col, self.col + 2)]
+
+    def of(self, maps: Tensor) -> Tensor:
+        """(..., H, W) -> (..., H / 2, W / 2), the pixels that ``read`` computes."""
+        return maps[..., self.row :: 2, self.col :: 2]
+
+
+class Prompt(nn.Module):
+    """What the network is told: the modality, and the size of a pixel where it is known."""
+
+    def __init__(self, out: int) -> None:
+        super().__init__()
+        self.modality = nn.Embedding(len(MODALITIES), 64)
+        self.pitch = nn.Linear(2, 64)
+        self.mix = nn.Linear(64, out)
+
+    def forward(self, inp: NetInput) -> Tensor:
+        """(B, out)."""
+        known = torch.isfinite(inp.log_pitch)
+        pitch = torch.where(known, inp.log_pitch, 0.0)
+        facts = torch.stack([pitch, known.to(pitch.dtype)], -1)
+        out: Tensor = self.mix(F.gelu(self.modality(inp.modality) + self.pitch(facts)))
+        return out
+
+
+class Router(nn.Module):
+    """Predicts the log of each cell's loss from features that it does not train; always fp32."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.near = nn.Conv2d(channels, 32, 3, padding=1)
+        self.far = nn.Linear(channels, 32)
+        self.score = nn.Conv2d(32, 1, 1)
+
+    def forward(self, f8: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, h * w)."""
+        with torch.autocast(f8.device.type, enabled=False):
+            x = f8.detach().float()
+            hidden = self.near(x) + self.far(x.mean((2, 3)))[:, :, None, None]
+            out: Tensor = self.score(F.relu(hidden)).flatten(1)
+        return out
+
+
+class Expand(nn.Module):
+    """Gives every token back to its cells: a token of 16 or 32 px has its own rows for 4 or 16 cells,
+    so value and slope inside a coarse cell survive."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.by_level = nn.ModuleList(nn.Linear(width, n * channels) for n in (1, 4, 16))
+        self.channels = channels
+
+    def forward(self, x_BND: Tensor, tree: Tree, cells_B8: Tensor) -> Tensor:
+        """(B, N, D) tokens and the (n8,) Morton index of each raster cell -> (B, n8, C) in raster order."""
+        B, N, D = x_BND.shape
+        flat: Tensor = self.norm(x_BND).reshape(B * N, D)
+        rows = [
+            layer(flat.index_select(0, flat_rows(pick, N))).view(B, -1, self.channels)
+            for layer, pick in zip(self.by_level, tree.level, strict=True)
+        ]
+        bank = torch.cat(rows, 1)
+        own = tree.own_row.index_select(1, cells_B8)
+        return (
+            bank.reshape(-1, self.channels)
+            .index_select(0, flat_rows(own, bank.shape[1]))
+            .view(B, -1, self.channels)
+        )
+
+
+class QueryBank(nn.Module):
+    """Queries on the pixel embedding, with a bias each."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(count, width) * width**-0.5)
+        self.bias = nn.Parameter(torch.zeros(count))
+
+
+class BananaNet(nn.Module):
+    """The network of one preset."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        c2, c4, c8 = spec.stem
+        self.stem2 = ConvBN(6, c2, 3, stride=2)
+        self.stem4, self.res4 = ConvBN(c2, c4, 3, stride=2), Res(c4)
+        self.stem8, self.res8 = ConvBN(c4, c8, 3, stride=2), nn.Sequential(Res(c8), Res(c8))
+        self.to16, self.to32 = nn.Conv2d(c8, c8, 2, 2), nn.Conv2d(c8, c8, 2, 2)
+        self.prompt = Prompt(2 * c8 + spec.width)
+        self.router = Router(c8)
+        self.embed = nn.Linear(c8, spec.width)
+        self.level = nn.Embedding(3, spec.width)
+        self.position = nn.Linear(16, spec.width)
+        self.registers = nn.Parameter(torch.randn(spec.registers, spec.width) * 0.02)
+        self.blocks = nn.ModuleList(Block(spec, i) for i in range(spec.depth))
+        self.expand = Expand(spec.width, c8)
+        self.merge8, self.down4 = Res(c8), nn.Conv2d(c8, c4, 1)
+        self.merge4 = nn.Sequential(Res(c4), Res(c4))
+        # (embed, 16 sub-pixels, C4): pixel embedding of each of the 4x4 pixels of a stride-4 cell.
+        self.pixels = nn.Parameter(torch.randn(spec.embed, 16, c4) * c4**-0.5)
+        self.banks = nn.ModuleDict({t.name: QueryBank(len(t), spec.embed) for t in TABLES.values()})
+        self.geometry = nn.ModuleDict({m.value: QueryBank(4, spec.embed) for m in MODALITIES})
+        self.globals = nn.Linear(spec.width, 2)  # depth code offset, log focal
+
+    def forward(self, inp: NetInput, budget: float, heads: frozenset[Head]) -> NetOutput:
+        """Read ``heads`` for a batch of one modality. ValueError if modalities are mixed."""
+        first = int(inp.modality[0])
+        if bool((inp.modality != first).any()):
+            raise ValueError("a batch must hold one modality; read mixed features group by group")
+        return self.read(self.features(inp, budget), MODALITIES[first], heads)
+
+    def features(self, inp: NetInput, budget: float, routing: Routing = Routing.LEARNED) -> Features:
+        """Encoder and decoder up to stride 4; modalities may be mixed. ValueError on a wrong size."""
+        H, W = inp.image.shape[-2:]
+        if H % CELL_PX or W % CELL_PX:
+            raise ValueError(f"{H}x{W} is not a multiple of {CELL_PX}")
+        plan = plan_tokens(Grid(H // CELL_PX, W // CELL_PX), budget)
+        prompt = self.prompt(inp)
+        f4, f8 = self._stem(inp, prompt)
+        score = self.router(f8)
+        tokens, tree = self._tokens(f8, self._gain(score, inp, plan, routing), plan, prompt)
+        registers = tokens[:, : self.spec.registers]
+        up = self._unpool(tokens[:, self.spec.registers : self.spec.registers + plan.count], tree, plan.grid)
+        return Features(f4=self._decode(f4, f8, up), registers=registers, score=score, kept=plan.kept)
+
+    def read(
+        self, features: Features, modality: Modality, heads: frozenset[Head], phase: Phase | None = None
+    ) -> NetOutput:
+        """Queries on the features of pictures of one modality.
+
+        With a ``phase`` only every second row and column from there on is computed (training).
+        """
+        classes = len(TABLE_OF[modality])
+        parts = [self.banks[TABLE_OF[modality].name]] if Head.LOGITS in heads else []
+        if heads & {Head.DEPTH, Head.NORMALS}:
+            parts.append(self.geometry[modality.value])
+        facts = self.globals(features.registers.float().mean(1))
+        logits = depth = normals = None
+        if parts:
+            maps = self._query(features.f4, [cast(QueryBank, part) for part in parts], phase)
+            if Head.LOGITS in heads:
+                logits, maps = maps[:, :classes], maps[:, classes:]
+            if Head.DEPTH in heads:
+                depth = maps[:, :1] + facts[:, 0, None, None, None]
+            if Head.NORMALS in heads:
+                normals = maps[:, 1:4]
+        return NetOutput(
+            logits=logits, depth_code=depth, normals=normals, log_focal=facts[:, 1], kept=features.kept
+        )
+
+    def _stem(self, inp: NetInput, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.cat([(inp.image - 0.45) * 4 * inp.valid, inp.rays, inp.valid], 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        f4 = self.res4(F.relu(self.stem4(F.relu(self.stem2(x)))))
+        f8 = self.res8(F.relu(self.stem8(f4)))
+        c8 = self.spec.stem[2]
+        scale, shift = prompt[:, :c8, None, None], prompt[:, c8 : 2 * c8, None, None]
+        return f4, f8 * (1 + scale) + shift
+
+    def _gain(self, score: Tensor, inp: NetInput, plan: TokenPlan, routing: Routing) -> Tensor:
+        order = grid_maps(plan.grid, score.device).raster8
+        if routing is Routing.RANDOM:
+            gain = torch.rand_like(score)
+        elif routing is Routing.GRADIENT:
+            gain = gradient_energy(inp.image)
+        else:
+            gain = score.detach().float().clamp(-8, 8).exp()
+            if self.training:  # some chance in where cells split, so that every level is trained everywhere
+                gain = gain * torch.randn_like(gain).mul(0.4).exp()
+        # Padding and nodata never deserve small tokens.
+        return (gain * F.avg_pool2d(inp.valid.float(), 8).flatten(1)).index_select(1, order)
+
+    def _tokens(self, f8: Tensor, gain: Tensor, plan: TokenPlan, prompt: Tensor) -> tuple[Tensor, Tree]:
+        B = f8.shape[0]
+        maps = grid_maps(plan.grid, f8.device)
+        with torch.no_grad():
+            tree = build_tree(gain, plan)
+        f16 = self.to16(f8)
+        f32 = self.to32(f16)
+        n8, n16 = plan.grid.n8, plan.grid.n8 // 4
+        bank = torch.cat([f.flatten(2).transpose(1, 2) for f in (f8, f16, f32)], 1)
+        to_raster = torch.cat([maps.raster8, maps.raster16 + n8, maps.raster32 + n8 + n16])
+        rows = to_raster[tree.row]
+        picked = bank.reshape(-1, bank.shape[-1]).index_select(0, flat_rows(rows, bank.shape[1]))
+        where = maps.centre[tree.row]
+        tokens = self.embed(picked).view(B, plan.count, -1) + self.level(where[..., 2].long())
+        tokens = tokens + self.position(fourier(where[..., :2])) + prompt[:, None, -self.spec.width :]
+        return self._trunk(tokens), tree
+
+    def _trunk(self, tokens: Tensor) -> Tensor:
+        # A last partial chunk is filled with copies of the last token, dropped again by the caller.
+        fill = -tokens.shape[1] % self.spec.chunk
+        parts = [self.registers.expand(tokens.shape[0], -1, -1).to(tokens.dtype), tokens]
+        x = torch.cat([*parts, tokens[:, -1:].expand(-1, fill, -1)], 1)
+        for block in self.blocks:
+            x = block(x, self.spec.registers)
+        return x
+
+    def _unpool(self, tokens: Tensor, tree: Tree, grid: Grid) -> Tensor:
+        rows = self.expand(tokens, tree, grid_maps(grid, tokens.device).morton8)
+        cells: Tensor = rows.transpose(1, 2).reshape(rows.shape[0], -1, grid.rows * 4, grid.cols * 4)
+        return cells
+
+    def _decode(self, f4: Tensor, f8: Tensor, up: Tensor) -> Tensor:
+        x = self.down4(self.merge8(f8 + up))
+        out: Tensor = self.merge4(F.interpolate(x, scale_factor=2, mode="nearest") + f4)
+        return out
+
+    def _query(self, f4: Tensor, banks: list[QueryBank], phase: Phase | None) -> Tensor:
+        pixels = self.pixels if phase is None else self.pixels[:, phase.sub_pixels()]
+        queries = torch.cat([b.queries for b in banks]).float()
+        bias = torch.cat([b.bias for b in banks]).repeat_interleave(pixels.shape[1])
+        weight = torch.einsum("ke,esc->ksc", queries, pixels.float()).flatten(0, 1)
+        out = F.conv2d(f4, weight[:, :, None, None].to(f4.dtype), bias.to(f4.dtype))
+        return F.pixel_shuffle(out, 4 if phase is None else 2)
+
+
+def fourier(xy: Tensor) -> Tensor:
+    """(..., 2) positions in [-1, 1] -> (..., 16) sines and cosines of four octaves."""
+    octaves = math.pi * 2.0 ** torch.arange(4, device=xy.device)
+    angles = (xy[..., None] * octaves).flatten(-2)
+    return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+def gradient_energy(image: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, n8) mean absolute luminance gradient of each 8-px cell, raster order."""
+    grey = image.float().mean(1, keepdim=True)
+    dx = (grey[..., 1:] - grey[..., :-1]).abs()
+    dy = (grey[..., 1:, :] - grey[..., :-1, :]).abs()
+    energy = F.pad(dx, (0, 1)) + F.pad(dy, (0, 0, 0, 1))
+    return F.avg_pool2d(energy, 8).flatten(1)

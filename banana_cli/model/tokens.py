@@ -1,0 +1,200 @@
+"""Quadtree tokens of 8, 16 and 32 px in Morton order, with counts fixed by size and budget.
+
+Only topk, cumsum and index_select: static shapes, no boolean gather, exportable. All index
+arithmetic is int64 or fp32: bf16 cannot hold integers above 256.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+# Shares of 32-px and of 16-px cells to split; between the measured points, straight lines.
+_SPLITS = ((0.0, 0.0), (0.18, 0.15), (0.25, 0.30), (0.40, 0.45), (1.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A picture of ``rows`` x ``cols`` cells of 32 px."""
+
+    rows: int
+    cols: int
+
+    @property
+    def n32(self) -> int:
+        """Cells of 32 px."""
+        return self.rows * self.cols
+
+    @property
+    def n8(self) -> int:
+        """Cells of 8 px: the dense tokens."""
+        return 16 * self.n32
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlan:
+    """How many cells are split: ``k32`` of the 32-px cells, ``k16`` of the resulting 16-px cells."""
+
+    grid: Grid
+    k32: int
+    k16: int
+
+    @property
+    def n_by_level(self) -> tuple[int, int, int]:
+        """Tokens of 8, 16 and 32 px."""
+        return 4 * self.k16, 4 * self.k32 - self.k16, self.grid.n32 - self.k32
+
+    @property
+    def count(self) -> int:
+        """All tokens."""
+        return sum(self.n_by_level)
+
+    @property
+    def kept(self) -> float:
+        """Share of the dense tokens."""
+        return self.count / self.grid.n8
+
+
+def split_shares(budget: float) -> tuple[float, float]:
+    """Shares (of 32-px cells, of 16-px cells) to split so that about ``budget`` of the tokens remain."""
+    if not 0.0 < budget <= 1.0:
+        raise ValueError(f"budget {budget} is not in (0, 1]")
+    for (a32, a16), (b32, b16) in zip(_SPLITS, _SPLITS[1:], strict=False):
+        if budget <= (1 + 3 * b32 + 12 * b32 * b16) / 16 + 1e-9:
+            return _solve(budget, (a32, a16), (b32, b16))
+    return 1.0, 1.0
+
+
+def _solve(budget: float, a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        mid = (low + high) / 2
+        r32, r16 = a[0] + mid * (b[0] - a[0]), a[1] + mid * (b[1] - a[1])
+        low, high = (mid, high) if (1 + 3 * r32 + 12 * r32 * r16) / 16 < budget else (low, mid)
+    return a[0] + high * (b[0] - a[0]), a[1] + high * (b[1] - a[1])
+
+
+def plan_tokens(grid: Grid, budget: float) -> TokenPlan:
+    """Counts for a grid and a budget; 1.0 gives every 8-px cell its own token."""
+    r32, r16 = split_shares(budget)
+    k32 = min(grid.n32, round(r32 * grid.n32))
+    return TokenPlan(grid, k32, min(4 * k32, round(r16 * 4 * k32)))
+
+
+@dataclass(frozen=True, slots=True)
+class GridMaps:
+    """Morton order of a grid: raster index of each Morton cell for 8, 16, 32 px, and the inverse of 8."""
+
+    raster8: Tensor
+    raster16: Tensor
+    raster32: Tensor
+    morton8: Tensor
+    centre: Tensor  # (n8 + n16 + n32, 3): x, y in [-1, 1] of the longer side, level 0..2
+
+
+def _spread(v: Tensor) -> Tensor:
+    out = torch.zeros_like(v)
+    for bit in range(16):
+        out |= ((v >> bit) & 1) << (2 * bit)
+    return out
+
+
+def _morton(rows: int, cols: int) -> Tensor:
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
+    return torch.argsort((_spread(y) * 2 + _spread(x)).flatten(), stable=True)
+
+
+def _centres(order: Tensor, cols: int, cell: int, extent: tuple[int, int], level: int) -> Tensor:
+    y = (torch.div(order, cols, rounding_mode="floor") + 0.5) * cell
+    x = (order % cols + 0.5) * cell
+    half = max(extent) / 2
+    return torch.stack(
+        [(x - extent[1] / 2) / half, (y - extent[0] / 2) / half, torch.full_like(x, float(level))], -1
+    )
+
+
+@lru_cache(maxsize=32)
+def grid_maps(grid: Grid, device: torch.device) -> GridMaps:
+    """Orders for a grid; the 16 children of a 32-px cell are consecutive, as are the 4 of a 16-px cell."""
+    r32, c32 = grid.rows, grid.cols
+    orders = [_morton(r32 * k, c32 * k) for k in (4, 2, 1)]
+    # A Morton sort of the finest grid keeps every 4x4 block together, since the grids nest exactly.
+    extent = (32 * r32, 32 * c32)
+    centre = torch.cat(
+        [
+            _centres(o, c32 * k, 32 // k, extent, i)
+            for i, (o, k) in enumerate(zip(orders, (4, 2, 1), strict=True))
+        ]
+    )
+    inverse = torch.empty_like(orders[0])
+    inverse[orders[0]] = torch.arange(len(inverse))
+    parts = [t.to(device) for t in (*orders, inverse, centre.float())]
+    return GridMaps(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Which cells share a token, for a batch. B pictures, N tokens, n8 cells.
+
+    ``row`` (B, N) row of each token in the Morton bank [8 | 16 | 32 px]; ``own_row`` (B, n8) row of
+    each Morton cell in the concatenation of all expanded tokens [8 | 16 x 4 | 32 x 16]; ``level``
+    three (B, n_level) tensors: positions in the sequence of the tokens of each level.
+    """
+
+    row: Tensor
+    own_row: Tensor
+    level: tuple[Tensor, Tensor, Tensor]
+
+
+def _onehot_top(score: Tensor, k: int) -> Tensor:
+    hot = torch.zeros_like(score)
+    return hot.scatter(1, score.topk(k, dim=1).indices, 1.0) if k else hot
+
+
+def build_tree(gain: Tensor, plan: TokenPlan) -> Tree:
+    """Split where ``gain`` is largest. ``gain`` (B, n8) >= 0, fp32, in Morton order, one value a cell."""
+    n8, n16 = plan.grid.n8, plan.grid.n8 // 4
+    gain = gain.float()
+    batch = gain.shape[0]
+    gain16, gain32 = gain.view(batch, -1, 4).mean(-1), gain.view(batch, -1, 16).mean(-1)
+    split32 = _onehot_top(gain32, plan.k32)
+    may16 = split32.repeat_interleave(4, 1)
+    top = gain16.amax(1, keepdim=True) + 1.0
+    split16 = _onehot_top(gain16 - (1 - may16) * 2 * top, plan.k16)
+    is8, p16 = split16.repeat_interleave(4, 1), may16.repeat_interleave(4, 1)
+    is16, is32 = p16 - is8, 1 - p16
+    cell = torch.arange(n8, device=gain.device)
+    lead = is8 + is16 * (cell % 4 == 0) + is32 * (cell % 16 == 0)
+    first = (lead * (n8 - cell)).topk(plan.count, dim=1).indices  # ascending cells: Morton order
+    l8, l16 = is8.long(), is16.long()
+    row_of_cell = l8 * cell + l16 * (n8 + cell // 4) + (1 - l8 - l16) * (n8 + n16 + cell // 16)
+    row = row_of_cell.gather(1, first)
+    return Tree(row, _own_rows(plan, cell, (is8, is16, is32)), _by_level(row, plan))
+
+
+def _by_level(row: Tensor, plan: TokenPlan) -> tuple[Tensor, Tensor, Tensor]:
+    n8, n16 = plan.grid.n8, plan.grid.n8 // 4
+    tokens = torch.arange(row.shape[1], device=row.device)
+    marks = ((row < n8), (row >= n8) & (row < n8 + n16), (row >= n8 + n16))
+    picks = [
+        (m * (plan.count - tokens)).topk(n, dim=1).indices
+        for m, n in zip(marks, plan.n_by_level, strict=True)
+    ]
+    return picks[0], picks[1], picks[2]
+
+
+def _own_rows(plan: TokenPlan, cell: Tensor, masks: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    m8, m16, m32 = (m.long() for m in masks)
+    c8, c16, _ = plan.n_by_level
+    # Rank of a cell among the cells of its level: whole coarse cells count 4 or 16 of them.
+    rank8, rank16, rank32 = (torch.cumsum(m, 1) - 1 for m in (m8, m16, m32))
+    return m8 * rank8 + m16 * (c8 + rank16) + m32 * (c8 + 4 * c16 + rank32)
+
+
+def flat_rows(index: Tensor, rows_per_item: int) -> Tensor:
+    """(B, N) rows of each picture -> (B * N,) rows of the flattened batch, for one index_select."""
+    offset = torch.arange(index.shape[0], device=index.device)[:, None] * rows_per_item
+    return (index + offset).reshape(-1)

@@ -1,0 +1,100 @@
+"""Weights files: safetensors with the spec and the training facts in the header. Never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import cast
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from banana_cli.classes import TABLES
+from banana_cli.errors import WeightsError
+from banana_cli.model.blocks import ConvBN
+from banana_cli.model.net import BananaNet
+from banana_cli.specs import ModelSpec
+from banana_cli.types import Json
+
+FORMAT = "banana-weights-1"
+_REMEDY = "run `banana models verify`, or name other weights with --weights"
+
+
+def _bad(path: Path, message: str) -> WeightsError:
+    return WeightsError(message, subject=str(path), remedy=_REMEDY)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file; WeightsError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise WeightsError(
+            f"cannot read weights ({exc.strerror})", subject=str(path), remedy=_REMEDY
+        ) from exc
+
+
+def save_model(path: Path, net: BananaNet, training: dict[str, Json]) -> None:
+    """Write the network with its spec, its class names and how it was trained."""
+    header: dict[str, Json] = {
+        "format": FORMAT,
+        "spec": net.spec.to_json(),
+        "classes": {t.name: list(t.names) for t in TABLES.values()},
+        "training": training,
+    }
+    tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    save_file(tensors, str(path), metadata={"banana": json.dumps(header, sort_keys=True)})
+
+
+def load_model(path: Path, *, fuse: bool = True) -> tuple[BananaNet, dict[str, Json]]:
+    """Read a network for inference (eval mode, batch norm folded if ``fuse``) and its header.
+
+    WeightsError if the file is missing, no weights of ours, or does not fit this version.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = _header(path, file.metadata())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as exc:
+        raise _bad(path, f"cannot read weights ({exc})") from exc
+    net = _build(path, header, tensors)
+    if fuse:
+        fuse_batch_norm(net)
+    return net, header
+
+
+def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Json]:
+    try:
+        header: dict[str, Json] = json.loads((metadata or {})["banana"])
+    except (KeyError, ValueError) as exc:
+        raise _bad(path, "holds no banana weights") from exc
+    if header.get("format") != FORMAT:
+        raise WeightsError(
+            f"format {header.get('format')!r} is not {FORMAT}", subject=str(path), remedy=_REMEDY
+        )
+    if header.get("classes") != {t.name: list(t.names) for t in TABLES.values()}:
+        raise _bad(path, "was trained for other classes")
+    return header
+
+
+def _build(path: Path, header: dict[str, Json], tensors: dict[str, Tensor]) -> BananaNet:
+    try:
+        spec = ModelSpec.from_json(header["spec"])  # type: ignore[arg-type]
+        net = BananaNet(spec)
+        net.load_state_dict(tensors, strict=True)
+    except (KeyError, TypeError, ValueError, RuntimeError) as exc:
+        first = str(exc).splitlines()[0]
+        raise _bad(path, f"does not fit this version ({first})") from exc
+    return net.eval()
+
+
+def fuse_batch_norm(net: nn.Module) -> None:
+    """Fold every ConvBN of a network in eval mode into its convolution, in place."""
+    for module in net.modules():
+        if isinstance(module, ConvBN) and isinstance(module[1], nn.BatchNorm2d):
+            module[0] = fuse_conv_bn_eval(cast(nn.Conv2d, module[0]), module[1])
+            module[1] = nn.Identity()

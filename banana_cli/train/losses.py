@@ -1,0 +1,204 @@
+"""Losses of all tasks on a mixed batch, masked by what each source labels, and the router's target.
+
+B pictures, K classes, S label sets. Every term returns a per-pixel map too: the router learns where the
+network errs (supervised by the loss itself, RESEARCH 2.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from banana_cli.classes import TABLE_OF, possible_ids
+from banana_cli.model.codes import code_from_depth
+from banana_cli.model.net import Features, NetOutput, Phase
+from banana_cli.types import Modality
+
+IGNORE = 255
+FAR_M = 200.0
+# Thin and rare things count more; full inverse frequency would drown the rest (ENet, Paszke et al. 2016).
+_RARE: dict[str, float] = {
+    "pole": 2.5,
+    "traffic light": 3.0,
+    "traffic sign": 3.0,
+    "person": 3.0,
+    "rider": 3.0,
+    "bicycle": 3.0,
+    "motorcycle": 3.0,
+    "cone or barrier": 2.5,
+    "fence": 1.5,
+    "wall": 1.5,
+    "truck": 1.5,
+    "bus": 1.5,
+    "car": 1.2,
+    "left ventricle": 3.0,
+    "vessel": 2.5,
+    "nerve": 2.5,
+    "tumour": 2.5,
+    "bone": 1.5,
+    "vehicle": 2.5,
+    "building": 1.2,
+    "water": 1.5,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """Labels of a batch of one modality, on the network's device.
+
+    ``label`` (B, H, W) int64 into each picture's ``sets``; ``depth`` (B, 1, H, W) physical, NaN unknown;
+    ``normals`` (B, 3, H, W), 0 unknown; ``focal_px`` (B,) at this resolution, NaN unknown.
+    """
+
+    modality: Modality
+    label: Tensor
+    sets: tuple[tuple[tuple[int, ...], ...], ...]
+    depth: Tensor
+    normals: Tensor
+    focal_px: Tensor
+    long_side_px: int
+
+    def at(self, phase: Phase) -> Targets:
+        """The labels of every second pixel."""
+        return replace(
+            self, label=phase.of(self.label), depth=phase.of(self.depth), normals=phase.of(self.normals)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Sums over pixels and their counts, so that groups of a batch add up; maps (B, H, W) for the router."""
+
+    segment: Tensor
+    dice: Tensor
+    depth: Tensor
+    edges: Tensor
+    normals: Tensor
+    focal: Tensor
+    pixel_loss: Tensor
+
+
+def set_log_probability(logits: Tensor, modality: Modality, sets: tuple[tuple[int, ...], ...]) -> Tensor:
+    """(K, H, W) logits -> (S, H, W) log of the probability of each set, among the possible classes."""
+    possible = torch.tensor(possible_ids(modality), device=logits.device)
+    log_p = logits.index_select(0, possible).log_softmax(0)
+    place = {int(c): i for i, c in enumerate(possible_ids(modality))}
+    inside = [[place[c] for c in members if c in place] for members in sets]
+    if all(len(m) == 1 for m in inside):
+        return log_p.index_select(0, torch.tensor([m[0] for m in inside], device=logits.device))
+    member = torch.zeros(len(sets), len(place), device=logits.device)
+    for row, places in enumerate(inside):
+        member[row, places] = 1.0
+    return torch.log(torch.einsum("sk,khw->shw", member, log_p.exp()) + 1e-9)
+
+
+def _set_weights(modality: Modality, sets: tuple[tuple[int, ...], ...]) -> list[float]:
+    names = TABLE_OF[modality].names
+    return [min((_RARE.get(names[c], 1.0) for c in members), default=1.0) for members in sets]
+
+
+def segment_terms(logits: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean cross-entropy over sets, mean soft Dice loss of the sets present, and the (B, H, W) map."""
+    maps, dices, weights = [], [], []
+    for item, label, sets in zip(logits.float(), targets.label, targets.sets, strict=True):
+        known = label != IGNORE
+        log_set = set_log_probability(item, targets.modality, sets)
+        safe = label.masked_fill(~known, 0)
+        weight = torch.tensor(_set_weights(targets.modality, sets), device=label.device)[safe] * known
+        maps.append(-log_set.gather(0, safe[None])[0] * weight)
+        weights.append(weight)
+        dices.append(_dice(log_set.exp() * known, safe, known))
+    loss_map, weight_map = torch.stack(maps), torch.stack(weights)
+    return loss_map.sum() / weight_map.sum().clamp_min(1.0), torch.stack(dices).mean(), loss_map
+
+
+def _dice(p: Tensor, label: Tensor, known: Tensor) -> Tensor:
+    truth = F.one_hot(label, p.shape[0]).permute(2, 0, 1) * known
+    overlap, total = (p * truth).sum((1, 2)), (p + truth).sum((1, 2))
+    present = truth.sum((1, 2)) > 0
+    loss = 1 - (2 * overlap + 10) / (total + 10)
+    return (loss * present).sum() / present.sum().clamp_min(1)
+
+
+def depth_terms(code: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean absolute error of the code, multi-scale gradient error (MiDaS, Ranftl et al. 2020), the map."""
+    focal = targets.focal_px[:, None, None, None]
+    depth = targets.depth
+    if targets.modality is Modality.STREET:
+        depth = depth.where((depth > 0) & (depth < FAR_M), torch.nan)
+    truth = code_from_depth(depth, targets.modality, focal)
+    known = torch.isfinite(truth)
+    gap = torch.where(known, code.float() - truth, 0.0)
+    count = known.sum().clamp_min(1)
+    edges = code.new_zeros((), dtype=torch.float32)
+    for step in (1, 2, 4, 8):
+        edges = edges + _gradient(gap[..., ::step, ::step], known[..., ::step, ::step])
+    return gap.abs().sum() / count, edges, gap.abs()[:, 0]
+
+
+def _gradient(gap: Tensor, known: Tensor) -> Tensor:
+    dx, kx = gap[..., 1:] - gap[..., :-1], known[..., 1:] & known[..., :-1]
+    dy, ky = gap[..., 1:, :] - gap[..., :-1, :], known[..., 1:, :] & known[..., :-1, :]
+    total = (dx.abs() * kx).sum() + (dy.abs() * ky).sum()
+    return total / (kx.sum() + ky.sum()).clamp_min(1)
+
+
+def normal_terms(normals: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+    """Mean chord length between unit normals (0..2) and the map."""
+    known = targets.normals.abs().sum(1) > 0.5
+    unit = F.normalize(normals.float(), dim=1)
+    chord = ((unit - targets.normals).square().sum(1) + 1e-6).sqrt() * known
+    return chord.sum() / known.sum().clamp_min(1), chord
+
+
+def focal_term(log_focal: Tensor, targets: Targets) -> Tensor:
+    """Smooth absolute error of the log of focal length over the longer side, where it is known."""
+    truth = torch.log(targets.focal_px / targets.long_side_px)
+    known = torch.isfinite(truth)
+    gap = torch.where(known, log_focal.float() - truth, 0.0)
+    return F.smooth_l1_loss(gap, torch.zeros_like(gap), beta=0.1, reduction="sum") / known.sum().clamp_min(1)
+
+
+def all_terms(out: NetOutput, targets: Targets) -> Terms:
+    """Every term for one modality's part of a batch; ``out`` must hold all heads."""
+    if out.logits is None or out.depth_code is None or out.normals is None:
+        raise ValueError("the loss needs all heads")
+    segment, dice, segment_map = segment_terms(out.logits, targets)
+    depth, edges, depth_map = depth_terms(out.depth_code, targets)
+    normals, normal_map = normal_terms(out.normals, targets)
+    # Depth enters with its own weight, else segmentation owns the small tokens (MODEL decision 2).
+    pixel = segment_map.detach() + 1.5 * depth_map.detach() + 0.5 * normal_map.detach()
+    return Terms(
+        segment=segment,
+        dice=dice,
+        depth=depth,
+        edges=edges,
+        normals=normals,
+        focal=focal_term(out.log_focal, targets),
+        pixel_loss=pixel,
+    )
+
+
+def router_term(features: Features, pixel_loss: Tensor) -> Tensor:
+    """SmoothL1 between the router's score and the log of the loss of each 8-px cell.
+
+    ``pixel_loss`` (B, H, W) at full resolution or at every second pixel.
+    """
+    cell = round((pixel_loss[0].numel() / features.score.shape[1]) ** 0.5)
+    cells = F.avg_pool2d(pixel_loss[:, None], cell).flatten(1)
+    return F.smooth_l1_loss(features.score, torch.log(0.02 + cells))
+
+
+def total(terms: Terms) -> Tensor:
+    """The weighted sum that is trained (without the router)."""
+    return (
+        terms.segment
+        + 0.5 * terms.dice
+        + terms.depth
+        + 0.25 * terms.edges
+        + terms.normals
+        + 0.3 * terms.focal
+    )

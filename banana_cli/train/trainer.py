@@ -1,0 +1,218 @@
+"""The training loop: mixed batches, one pass, router beside, moving average, resumable at any step."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from banana_cli.errors import UsageError
+from banana_cli.model.net import BananaNet, Features, Head, NetInput, Phase
+from banana_cli.model.weights import save_model
+from banana_cli.specs import SPECS
+from banana_cli.train.batch import Batch, collate
+from banana_cli.train.checkpoint import RunFacts, load_run, save_run
+from banana_cli.train.example import Example
+from banana_cli.train.losses import Targets, Terms, all_terms, router_term, total
+from banana_cli.types import Json
+
+ALL_HEADS = frozenset(Head)
+
+
+class Examples(Protocol):
+    """An endless, seeded source with random access, so that a resumed run continues identically."""
+
+    def example(self, index: int) -> Example:
+        """The example with that number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides a run, but the data."""
+
+    preset: str = "nano"
+    steps: int = 10_000
+    batch: int = 12
+    size: int = 256
+    peak_rate: float = 1.5e-3
+    weight_decay: float = 0.03
+    warmup: int = 300
+    budget: float = 0.27
+    mixed_from: float = 0.8  # share of the run after which budgets are mixed
+    average_decay: float = 0.999
+    seed: int = 1
+    save_every: int = 500
+
+    def rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine to zero."""
+        if step < self.warmup:
+            return self.peak_rate * (step + 1) / self.warmup
+        share = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.peak_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+    def budget_at(self, step: int) -> float:
+        """The shipped budget; in the last part also others, so that one set of weights serves all."""
+        if step < self.mixed_from * self.steps:
+            return self.budget
+        choices = (self.budget, self.budget, self.budget, 1.0, 0.6, 0.165)
+        return random.Random(self.seed * 1_000_003 + step).choice(choices)
+
+
+class _Indexed(Dataset[Example]):
+    def __init__(self, examples: Examples, first: int, count: int) -> None:
+        self._examples, self._first, self._count = examples, first, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Example:
+        return self._examples.example(self._first + index)
+
+
+def batches(examples: Examples, recipe: Recipe, first_step: int, workers: int) -> Iterator[Batch]:
+    """Batches from ``first_step`` on, the same whether the run was interrupted or not."""
+    rest = (recipe.steps - first_step) * recipe.batch
+    data = _Indexed(examples, first_step * recipe.batch, rest)
+    ahead = 4 if workers else None
+    loader = DataLoader(
+        data, batch_size=recipe.batch, num_workers=workers, collate_fn=collate, prefetch_factor=ahead
+    )
+    yield from loader
+
+
+class Run:
+    """A run in a folder: begun, or taken up where it was left. CPU with bf16 autocast, or CUDA.
+
+    UsageError if another recipe was begun in the folder.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, net: BananaNet | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.folder = recipe, folder
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.net = (net or BananaNet(SPECS[recipe.preset])).to(self.device).train()
+        self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.optimiser = AdamW(_groups(self.net, recipe), lr=recipe.peak_rate, betas=(0.9, 0.99))
+        facts = load_run(folder, self.net, self.average, self.optimiser)
+        if facts and facts.recipe != self._recipe_text():
+            raise UsageError("another recipe was begun here", subject=str(folder), remedy="use a new folder")
+        self.step, self._before = (facts.step, facts.seconds) if facts else (0, 0.0)
+        self._clock = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, earlier sittings included."""
+        return self._before + time.monotonic() - self._clock
+
+    def go(self, examples: Examples, *, workers: int = 1, quiet: bool = False) -> BananaNet:
+        """Train to the end; returns the moving average."""
+        bar = tqdm(total=self.recipe.steps, initial=self.step, disable=quiet, unit="step", smoothing=0.05)
+        for batch in batches(examples, self.recipe, self.step, workers):
+            self._one(batch, bar)
+        bar.close()
+        return self.average
+
+    def _one(self, batch: Batch, bar: tqdm[None]) -> None:
+        losses = train_step(self.net, self.optimiser, batch, self.recipe, self.step, self.device)
+        _follow(self.average, self.net, min(self.recipe.average_decay, (1 + self.step) / (10 + self.step)))
+        self.step += 1
+        bar.update()
+        if self.step % 50 == 0:
+            figures = {k: round(float(v), 4) for k, v in losses.items()}
+            bar.set_postfix(figures)
+            self._log(figures)
+        if self.step % self.recipe.save_every == 0 or self.step == self.recipe.steps:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint and, as a weights file, the moving average."""
+        facts = RunFacts(step=self.step, recipe=self._recipe_text(), seconds=self.seconds)
+        save_run(self.folder, self.net, self.average, self.optimiser, facts)
+        training: dict[str, Json] = {"step": self.step, "recipe": asdict(self.recipe)}
+        save_model(self.folder / "average.safetensors", self.average, training)
+
+    def _recipe_text(self) -> str:
+        return json.dumps(asdict(self.recipe), sort_keys=True)
+
+    def _log(self, figures: dict[str, float]) -> None:
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"step": self.step, "seconds": round(self.seconds, 1), **figures}) + "\n")
+
+
+def _groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    """Weight decay on matrices only."""
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    plain = [p for p in net.parameters() if p.ndim <= 1]
+    return [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+
+
+def train_step(
+    net: BananaNet, optimiser: AdamW, batch: Batch, recipe: Recipe, step: int, device: torch.device
+) -> dict[str, Tensor]:
+    """One update; returns the mean of each loss term, detached."""
+    for group in optimiser.param_groups:
+        group["lr"] = recipe.rate(step)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        features = net.features(_moved(batch.inputs, device), recipe.budget_at(step))
+    phase = Phase(step % 2, step // 2 % 2)
+    terms = [(b - a, _read(net, features, a, b, t, phase)) for a, b, t in batch.groups]
+    count = sum(n for n, _ in terms)
+    loss = torch.stack([total(t) * (n / count) for n, t in terms]).sum()
+    router = router_term(features, torch.cat([t.pixel_loss for _, t in terms]))
+    optimiser.zero_grad(set_to_none=True)
+    (loss + 0.2 * router).backward()  # type: ignore[no-untyped-call]
+    norm = clip_grad_norm_(net.parameters(), 1.0)
+    if torch.isfinite(norm):
+        optimiser.step()
+    return _figures(terms, count, router, norm)
+
+
+def _read(net: BananaNet, features: Features, first: int, last: int, targets: Targets, phase: Phase) -> Terms:
+    part = Features(
+        f4=features.f4[first:last],
+        registers=features.registers[first:last],
+        score=features.score[first:last],
+        kept=features.kept,
+    )
+    device_type = part.f4.device.type
+    with torch.autocast(device_type, dtype=torch.bfloat16):
+        out = net.read(part, targets.modality, ALL_HEADS, phase)
+    return all_terms(out, targets.at(phase))
+
+
+def _figures(terms: list[tuple[int, Terms]], count: int, router: Tensor, norm: Tensor) -> dict[str, Tensor]:
+    names = ("segment", "dice", "depth", "edges", "normals", "focal")
+    out = {k: torch.stack([getattr(t, k).detach() * (n / count) for n, t in terms]).sum() for k in names}
+    return {**out, "router": router.detach(), "norm": norm}
+
+
+def _moved(inputs: NetInput, device: torch.device) -> NetInput:
+    return NetInput(
+        **{k: getattr(inputs, k).to(device, non_blocking=True) for k in NetInput.__dataclass_fields__}
+    )
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, net: nn.Module, decay: float) -> None:
+    for old, new in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if old.dtype.is_floating_point:
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
