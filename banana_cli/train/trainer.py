@@ -167,6 +167,7 @@ def train_step(
     net: BananaNet, optimiser: AdamW, batch: Batch, recipe: Recipe, step: int, device: torch.device
 ) -> dict[str, Tensor]:
     """One update; returns the mean of each loss term, detached."""
+    torch.manual_seed(recipe.seed * 1_000_003 + step)  # a resumed run draws what the whole run drew
     for group in optimiser.param_groups:
         group["lr"] = recipe.rate(step)
     with torch.autocast(device.type, dtype=torch.bfloat16):

@@ -1,0 +1,51 @@
+"""Train from the shell: ``python -m banana_cli.train RUN --data ../shared/data --cache .cache/worlds``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from banana_cli.model.weights import load_model
+from banana_cli.train.augment import AugmentOptions
+from banana_cli.train.cache import open_cache
+from banana_cli.train.mixture import Mixture
+from banana_cli.train.packs import load_all
+from banana_cli.train.splits import split
+from banana_cli.train.trainer import Recipe, Run
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Options of a run; every field of ``Recipe`` is one."""
+    parser = argparse.ArgumentParser(description="Train the network; run again to go on after a stop.")
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--data", type=Path, help="the labelled packs (shared/data)")
+    parser.add_argument("--cache", type=Path, help="rendered worlds (python -m banana_cli.train.cache)")
+    parser.add_argument("--start-from", type=Path, help="weights to begin with")
+    parser.add_argument("--threads", type=int, help="cores for the network")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make examples")
+    for field in fields(Recipe):
+        kind = type(field.default)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train on whatever of packs and worlds is given."""
+    asked = parse(argv)
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    recipe = Recipe(**{f.name: getattr(asked, f.name) for f in fields(Recipe)})
+    packs = {p: split(records)[0] for p, records in load_all(asked.data).items()} if asked.data else None
+    cache = open_cache(asked.cache) if asked.cache else None
+    examples = Mixture(cache, packs, seed=recipe.seed, options=AugmentOptions(size=recipe.size))
+    net = load_model(asked.start_from, fuse=False)[0] if asked.start_from else None
+    Run(recipe, asked.run, net).go(examples, workers=asked.workers, quiet=not sys.stderr.isatty())
+
+
+if __name__ == "__main__":
+    main()

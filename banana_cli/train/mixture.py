@@ -1,0 +1,126 @@
+"""An endless, seeded stream of examples from worlds and real packs, with random access by index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from banana_cli.errors import UsageError
+from banana_cli.train.augment import AugmentOptions, augment
+from banana_cli.train.example import Example
+from banana_cli.train.packs import Record
+from banana_cli.train.splits import VALIDATION_SEED, Pack, check_training
+from banana_cli.train.worldset import world_name
+from banana_cli.types import Modality
+
+
+class Records(Protocol):
+    """A sequence of records: a tuple of a pack, or a cache that reads them when asked."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, index: int, /) -> Record:
+        """The record at that place."""
+
+
+DEFAULT_WEIGHTS: dict[str, float] = {
+    "world/street": 0.24,
+    "world/aerial": 0.10,
+    "world/ct": 0.03,
+    "world/mr": 0.03,
+    "world/xray": 0.02,
+    "world/ultrasound": 0.02,
+    "world/visible": 0.02,
+    Pack.STREET.value: 0.26,
+    Pack.CARDIAC.value: 0.05,
+    "medical/body_ct_mr:ct": 0.04,
+    "medical/body_ct_mr:mr": 0.03,
+    Pack.CHEST.value: 0.03,
+    Pack.ULTRASOUND.value: 0.04,
+    Pack.FUNDUS.value: 0.03,
+    Pack.AERIAL.value: 0.06,
+}
+
+
+class Mixture:
+    """``example(i)`` depends on the seed and ``i`` alone, so a resumed run continues as if never stopped."""
+
+    def __init__(
+        self,
+        cache: Mapping[Modality, Records] | None,
+        packs: Mapping[Pack, Sequence[Record]] | None,
+        weights: Mapping[str, float] | None = None,
+        seed: int = 0,
+        *,
+        options: AugmentOptions | None = None,
+    ) -> None:
+        """Sources by name: ``world/<modality>``, ``<pack>`` or ``<pack>:<modality>`` where a pack has two.
+
+        ``weights`` gives each source its share (None: ``DEFAULT_WEIGHTS`` of the sources at hand);
+        UsageError if one is unknown or none is positive, LeakError if a record is held out.
+        """
+        cv2.setNumThreads(1)  # forked loader workers hang on the threads of their parent's OpenCV
+        sources = _sources(cache or {}, packs or {})
+        shares = _shares(sources, weights)
+        self.names = tuple(shares)
+        self.seed = seed
+        self._sources = tuple(sources[name] for name in self.names)
+        total = sum(shares.values())
+        self._edges = np.cumsum([share / total for share in shares.values()])
+        self._options = options or AugmentOptions()
+
+    def pick(self, index: int) -> tuple[str, int]:
+        """(name of the source, place of the record in it) of the example at ``index``."""
+        source, place, _ = self._pick(index)
+        return self.names[source], place
+
+    def example(self, index: int) -> Example:
+        """The ``index``-th example, 0, 1, 2, ... without end."""
+        source, place, rng = self._pick(index)
+        return augment(self._sources[source][place], rng, self._options)
+
+    def _pick(self, index: int) -> tuple[int, int, np.random.Generator]:
+        rng = np.random.default_rng([self.seed, index])
+        source = min(int(np.searchsorted(self._edges, rng.random(), side="right")), len(self.names) - 1)
+        return source, int(rng.integers(len(self._sources[source]))), rng
+
+
+def _sources(cache: Mapping[Modality, Records], packs: Mapping[Pack, Sequence[Record]]) -> dict[str, Records]:
+    sources: dict[str, Records] = {}
+    for modality, world in cache.items():
+        check_world_seed(world[0])
+        sources[world_name(modality)] = world
+    for pack, records in packs.items():
+        check_training(records)
+        modalities = sorted({r.modality for r in records})
+        for modality in modalities:
+            name = pack.value if len(modalities) == 1 else f"{pack.value}:{modality.value}"
+            sources[name] = tuple(r for r in records if r.modality is modality)
+    return sources
+
+
+def check_world_seed(record: Record) -> None:
+    """UsageError if a world is one of those kept for validation."""
+    if int(record.name) >= VALIDATION_SEED:
+        raise UsageError(
+            "worlds kept for validation cannot be trained on",
+            subject=record.pack,
+            remedy="render the training worlds without --validation",
+        )
+
+
+def _shares(sources: Mapping[str, Records], weights: Mapping[str, float] | None) -> dict[str, float]:
+    asked = DEFAULT_WEIGHTS if weights is None else weights
+    unknown = [] if weights is None else [name for name in asked if name not in sources]
+    shares = {name: share for name, share in asked.items() if share > 0 and name in sources}
+    if unknown or not shares:
+        raise UsageError(
+            f"no such source: {unknown[0]}" if unknown else "no source has a positive weight",
+            subject="mixture",
+            remedy=f"weigh some of: {', '.join(sorted(sources)) or 'nothing (give a cache or packs)'}",
+        )
+    return shares

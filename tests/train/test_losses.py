@@ -1,0 +1,95 @@
+"""Losses against hand-made cases: sets, masks, and the router's target."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from banana_cli.classes import MEDICAL, possible_ids
+from banana_cli.model.codes import code_from_depth
+from banana_cli.model.net import Features, Phase
+from banana_cli.train.losses import (
+    IGNORE,
+    Targets,
+    depth_terms,
+    normal_terms,
+    router_term,
+    segment_terms,
+    set_log_probability,
+)
+from banana_cli.types import Modality
+
+MR = Modality.MR
+
+
+def make_targets(label: torch.Tensor, sets: tuple[tuple[int, ...], ...], modality: Modality = MR) -> Targets:
+    height, width = label.shape[-2:]
+    return Targets(
+        modality=modality,
+        label=label,
+        sets=(sets,) * len(label),
+        depth=torch.full((len(label), 1, height, width), torch.nan),
+        normals=torch.zeros(len(label), 3, height, width),
+        focal_px=torch.full((len(label),), 400.0),
+        long_side_px=width,
+    )
+
+
+def test_a_set_has_the_sum_of_its_members_probability() -> None:
+    logits = torch.randn(len(MEDICAL), 4, 5)
+    ids = possible_ids(MR)
+    p = logits[list(ids)].softmax(0)
+    sets = ((ids[0], ids[2]), (ids[1],))
+    got = set_log_probability(logits, MR, sets).exp()
+    assert torch.allclose(got[0], p[0] + p[2], atol=1e-6)
+    assert torch.allclose(got[1], p[1], atol=1e-6)
+
+
+def test_the_complement_of_a_class_is_never_asked_to_be_background() -> None:
+    """A pack that labels only the ventricle says nothing about which other tissue it is."""
+    ventricle = MEDICAL.id_of("left ventricle")
+    others = tuple(c for c in possible_ids(MR) if c != ventricle)
+    for tissue in others:
+        logits = torch.full((1, len(MEDICAL), 4, 4), -20.0)
+        logits[:, tissue] = 20.0
+        loss, _, _ = segment_terms(logits, make_targets(torch.zeros(1, 4, 4).long(), (others, (ventricle,))))
+        assert float(loss) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_ignored_pixels_cost_nothing() -> None:
+    label = torch.full((1, 4, 4), IGNORE)
+    logits = torch.randn(1, len(MEDICAL), 4, 4, requires_grad=True)
+    loss, dice, pixel = segment_terms(logits, make_targets(label, ((0,), (6,))))
+    (loss + dice).backward()
+    assert float(pixel.detach().sum()) == 0.0 and logits.grad is not None
+    assert float(logits.grad.abs().sum()) == 0.0
+
+
+def test_depth_and_normals_count_only_what_is_known() -> None:
+    label = torch.zeros(1, 8, 8).long()
+    targets = make_targets(label, ((0,),), Modality.STREET)
+    targets.depth[0, 0, :4] = 20.0
+    targets.normals[0, 2, :4] = -1.0
+    truth = code_from_depth(torch.tensor(20.0), Modality.STREET, 400.0)
+    loss, edges, pixel = depth_terms(torch.full((1, 1, 8, 8), float(truth) + math.log(2)), targets)
+    assert float(loss) == pytest.approx(math.log(2), abs=1e-5)
+    assert float(edges) == pytest.approx(0.0, abs=1e-6)
+    assert float(pixel[0, 4:].sum()) == 0.0
+    chord, _ = normal_terms(torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8), targets)
+    assert float(chord) == pytest.approx(math.sqrt(2), abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [64, 32])
+def test_the_router_is_right_when_it_says_the_log_of_the_loss(size: int) -> None:
+    pixel = torch.rand(2, size, size)
+    cells = torch.nn.functional.avg_pool2d(pixel[:, None], size // 8).flatten(1)
+    features = Features(f4=pixel, registers=pixel, score=torch.log(0.02 + cells), kept=1.0)
+    assert float(router_term(features, pixel)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_targets_are_thinned_like_the_network() -> None:
+    label = torch.arange(64).view(1, 8, 8)
+    thin = make_targets(label, ((0,),)).at(Phase(1, 0))
+    assert torch.equal(thin.label, label[:, 1::2, 0::2]) and thin.long_side_px == 8
