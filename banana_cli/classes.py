@@ -36,8 +36,8 @@ STREET = ClassTable(
 )
 
 _TISSUE = ("85756007", "Tissue")
-_ANATOMY = ("123037004", "Anatomical Structure")
-_SUBSTANCE = ("91720002", "Body substance")
+_ANATOMY = ("91723000", "Anatomical Structure")
+_SUBSTANCE = ("91720002", "Body Substance")
 _MORPHOLOGY = ("49755003", "Morphologically Abnormal Structure")
 _MEDICAL = (
     ("background", (0, 0, 0), None),
@@ -48,7 +48,7 @@ _MEDICAL = (
     ("lung", (110, 160, 220), (_ANATOMY, ("39607008", "Lung"))),
     ("left ventricle", (220, 50, 50), (_ANATOMY, ("87878005", "Left ventricle"))),
     ("vessel", (200, 30, 90), (_ANATOMY, ("59820001", "Blood vessel"))),
-    ("nerve", (250, 220, 60), (_ANATOMY, ("3057000", "Nerve"))),
+    ("nerve", (250, 220, 60), (_ANATOMY, ("91728009", "Nerve"))),
     ("tumour", (160, 60, 200), (_MORPHOLOGY, ("108369006", "Neoplasm"))),
 )
 MEDICAL = ClassTable(

@@ -44,10 +44,12 @@ class CameraOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RasterOptions:
-    """Bands (1-based, as in rio) and nodata value of a raster."""
+    """Bands (1-based, as in rio) and nodata value of a raster; the engine's tiles, which frames must hold."""
 
     bidx: tuple[int, ...] = ()
     nodata: float | None = None
+    tile: int | None = None
+    overlap: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

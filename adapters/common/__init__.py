@@ -1,0 +1,1 @@
+"""Formats that every domain can write: PNG, NumPy, overlays for people, statistics."""

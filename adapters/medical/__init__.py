@@ -1,0 +1,54 @@
+"""DICOM: single pictures, multi-frame files, and folders of series.
+
+Nothing heavy is imported here: pydicom and highdicom come in when a file is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from banana_cli.types import Domain
+
+from .sniff import is_dicom
+
+if TYPE_CHECKING:
+    from banana_cli.adapter import InputItem, Source, SourceInfo
+    from banana_cli.options import ReadOptions
+
+
+@dataclass(frozen=True, slots=True)
+class MedicalAdapter:
+    """The medical domain's reader (``banana_cli.adapter.Adapter``)."""
+
+    name: str = "medical"
+    domain: Domain = Domain.MEDICAL
+    accepts: frozenset[str] = frozenset({"window", "view", "skip-localizers"})
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether the first bytes are DICOM, with or without a preamble."""
+        return is_dicom(head)
+
+    def group(self, paths: Sequence[Path], *, root: Path | None) -> Sequence[InputItem]:
+        """A folder's files by series; files that were named one by one stay one by one."""
+        from .group import group
+
+        return group(paths, root=root)
+
+    def inspect(self, item: InputItem, options: ReadOptions) -> SourceInfo:
+        """What the headers say; reads no pixels. InputError if they cannot be read."""
+        from .plan import plan
+
+        return plan(item, options).info
+
+    def open(self, item: InputItem, options: ReadOptions) -> AbstractContextManager[Source]:
+        """Open for reading frames. InputError if there is no picture in it."""
+        from .source import open_source
+
+        return open_source(item, options)
+
+
+MEDICAL = MedicalAdapter()

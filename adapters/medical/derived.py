@@ -1,0 +1,217 @@
+"""What the DICOM objects that banana writes have in common: whose they are, and what made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import highdicom as hd
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
+
+from banana_cli.adapter import SinkJob
+from banana_cli.errors import BananaError, OutputError, UsageError
+from banana_cli.types import Frame, Json, Modality
+
+from .elements import quiet
+from .geometry import Plane, Stack
+from .plan import MedicalInfo
+
+MANUFACTURER = "banana"
+SERIAL = "0"
+ANONYMOUS = "ANONYMOUS"
+REMEDY = "choose --format npy or png"
+_PARAMETER = 64  # characters of a long string (LO)
+_CLASSES = {Modality.CT: CTImageStorage, Modality.MR: MRImageStorage}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A source as the derived object needs it: planes, references, and nobody's identity."""
+
+    stack: Stack
+    images: list[Dataset]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Uids:
+    study: str
+    series: str
+    place: str
+
+
+def medical_info(job: SinkJob) -> MedicalInfo:
+    """The job's input. UsageError if it is of another domain."""
+    if not isinstance(job.info, MedicalInfo):
+        raise UsageError(
+            "DICOM and NIfTI are written for medical inputs only",
+            subject=job.info.item.subject,
+            remedy="choose a format of this domain",
+        )
+    return job.info
+
+
+def origin(info: MedicalInfo) -> Origin:
+    """Stand-ins for the source pictures. UsageError where they lie nowhere in the patient."""
+    if info.stack is None:
+        raise UsageError(
+            "the pictures have no place in a patient (position, orientation, spacing), "
+            "which a DICOM segmentation or map needs",
+            subject=info.item.subject,
+            remedy="choose --format png or npy",
+        )
+    refs = info.references
+    uids = _Uids(study=_uid(refs.study_uid), series=_uid(refs.series_uid), place=_uid(refs.for_uid))
+    files: dict[str, list[int]] = {}
+    for k, (_, sop, _) in enumerate(info.references.pictures):
+        files.setdefault(sop or str(k), []).append(k)
+    one_file = len(files) == 1
+    images = (
+        [_multi_frame(info, uids)]
+        if one_file
+        else [_single_frame(info, k, uids) for k in range(len(info.planes))]
+    )
+    return Origin(stack=info.stack, images=images)
+
+
+def surface_facts(frame: Frame) -> dict[str, Json]:
+    """How a volume's surface was found and where its picture lies; {} for other frames."""
+    if not frame.measured:
+        return {}
+    facts = {k: v for k, v in frame.provenance.extra.items() if k != "layers"}
+    return {"surface": {**facts, **frame.geometry.describe()}}
+
+
+def _base(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
+    sop_class, sop_uid, _ = info.references.pictures[k]
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    known = bool(sop_class) and UID(sop_class).name != sop_class
+    ds.SOPClassUID = sop_class if known else _CLASSES.get(info.modality, SecondaryCaptureImageStorage)
+    ds.SOPInstanceUID = _uid(sop_uid)
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = uids.study, uids.series
+    ds.FrameOfReferenceUID = uids.place
+    ds.Modality = info.references.modality or "OT"
+    ds.PatientID, ds.PatientName = ANONYMOUS, ANONYMOUS
+    for keyword in ("PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
+        setattr(ds, keyword, None)
+    ds.PositionReferenceIndicator = None
+    ds.Rows, ds.Columns = info.matrix
+    return ds
+
+
+def _uid(uid: str) -> str:
+    return uid if uid and UID(uid).is_valid else str(generate_uid())
+
+
+def _single_frame(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
+    ds, plane = _base(info, k, uids), info.planes[k]
+    if plane is not None:
+        ds.ImagePositionPatient = decimals(plane.position)
+        ds.ImageOrientationPatient = decimals(plane.orientation)
+        ds.PixelSpacing = decimals(plane.spacing)
+    ds.SliceThickness = thickness_mm(info)
+    return ds
+
+
+def _multi_frame(info: MedicalInfo, uids: _Uids) -> Dataset:
+    """One file; places both at the top and in functional groups, as one frame may be of either kind."""
+    ds = _single_frame(info, 0, uids) if len(info.planes) == 1 else _base(info, 0, uids)
+    planes = [p for p in info.planes if p is not None]
+    ds.NumberOfFrames = len(planes)
+    shared = Dataset()
+    shared.PixelMeasuresSequence = pixel_measures(planes[0], thickness_mm(info))
+    shared.PlaneOrientationSequence = hd.PlaneOrientationSequence("PATIENT", decimals(planes[0].orientation))
+    ds.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for plane in planes:
+        frame = Dataset()
+        frame.PlanePositionSequence = plane_position(plane)
+        frames.append(frame)
+    ds.PerFrameFunctionalGroupsSequence = frames
+    return ds
+
+
+def decimals(values: Sequence[float]) -> list[float]:
+    """Numbers that fit a decimal string of 16 characters, to a nanometre."""
+    return [round(float(v), 9) if abs(v) < 1000 else round(float(v), 6) for v in values]
+
+
+def thickness_mm(info: MedicalInfo) -> float:
+    """How thick a slice is: as given, else as far as slices are apart, else as a pixel is wide."""
+    given = info.facts.get("slice_thickness_mm")
+    if isinstance(given, float) and given > 0:
+        return round(given, 6)
+    steps = info.stack.steps if info.stack is not None else ()
+    pitch = info.planes[0].spacing[0] if info.planes and info.planes[0] else 1.0
+    return round(float(np.median(steps)) if len(steps) else pitch, 6)
+
+
+def pixel_measures(plane: Plane, thickness: float) -> hd.PixelMeasuresSequence:
+    """A plane's pixel size as a functional group."""
+    return hd.PixelMeasuresSequence(decimals(plane.spacing), thickness)
+
+
+def plane_position(plane: Plane) -> hd.PlanePositionSequence:
+    """A plane's place as a functional group."""
+    return hd.PlanePositionSequence("PATIENT", decimals(plane.position))
+
+
+def plane_orientation(plane: Plane) -> hd.PlaneOrientationSequence:
+    """A plane's directions as a functional group."""
+    return hd.PlaneOrientationSequence("PATIENT", decimals(plane.orientation))
+
+
+def equipment(job: SinkJob) -> list[hd.ContributingEquipment]:
+    """The statement that an algorithm made this, which one, and with which weights."""
+    return [
+        hd.ContributingEquipment(
+            manufacturer=MANUFACTURER,
+            purpose_of_reference=codes.DCM.ProcessingEquipment,
+            manufacturer_model_name=job.model.name[:_PARAMETER],
+            software_versions=versions(job),
+            contribution_description="For research, not a medical device",
+        )
+    ]
+
+
+def versions(job: SinkJob) -> list[str]:
+    """Software and weights."""
+    return [job.software[:_PARAMETER], f"weights {job.model.weights_sha256[:48]}"]
+
+
+def algorithm(job: SinkJob) -> hd.AlgorithmIdentificationSequence:
+    """The algorithm of a segment."""
+    return hd.AlgorithmIdentificationSequence(
+        name="banana",
+        family=codes.DCM.ArtificialIntelligence,
+        version=job.software[:_PARAMETER],
+        parameters={"model": job.model.name, "weights_sha256": job.model.weights_sha256},
+    )
+
+
+@contextmanager
+def writing(subject: str) -> Iterator[None]:
+    """Turn the libraries' exceptions into an OutputError; ours pass through."""
+    try:
+        with quiet():
+            yield
+    except BananaError:
+        raise
+    except OSError as exc:
+        what = exc.strerror or str(exc)
+        raise OutputError(what, subject=subject, remedy="check the output folder") from exc
+    except Exception as exc:  # highdicom raises whatever the data provoke
+        first = (str(exc) or type(exc).__name__).splitlines()[0][:200]
+        raise OutputError(f"cannot be written as DICOM: {first}", subject=subject, remedy=REMEDY) from exc

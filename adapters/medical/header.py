@@ -1,0 +1,103 @@
+"""Read a DICOM header without trusting it: every value is checked, none is an identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from banana_cli.errors import InputError
+
+from .elements import number, parsing, text, texts, whole
+from .geometry import Plane, plane_of
+
+PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_DICOMDIR = "1.2.840.10008.1.3.10"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What grouping and planning need of one file; UIDs stay in memory and are only written as references."""
+
+    path: Path
+    modality: str
+    sop_class: str
+    sop_uid: str
+    study_uid: str
+    series_uid: str
+    for_uid: str
+    series_number: int | None
+    instance: int | None
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    photometric: str
+    bits: tuple[int, int]
+    signed: bool
+    image_type: tuple[str, ...]
+    plane: Plane | None
+    acquisition: tuple[float, ...]
+
+    @property
+    def localizer(self) -> bool:
+        """Whether the file says it is a scout picture."""
+        return "LOCALIZER" in self.image_type
+
+    @property
+    def colour(self) -> bool:
+        """Whether a pixel has a colour once decoded."""
+        return self.samples == 3 or self.photometric == "PALETTE COLOR"
+
+
+def read_dataset(path: Path, *, pixels: bool) -> Dataset:
+    """The data set of a file. InputError if it is no DICOM or cannot be parsed."""
+    with parsing(str(path), "cannot be read"):
+        with path.open("rb") as file:
+            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
+        plausible = any(tag.group >= 0x0008 and not tag.is_private for tag in dataset.keys())
+    if not plausible:
+        raise InputError("is not DICOM", subject=str(path), remedy="leave it out, or name its domain")
+    if text(dataset.get("file_meta") or Dataset(), "MediaStorageSOPClassUID") == _DICOMDIR:
+        raise InputError(
+            "is a DICOMDIR, a table of contents without pictures",
+            subject=str(path),
+            remedy="give the folder that it describes instead",
+        )
+    return dataset
+
+
+def read_header(path: Path) -> Header:
+    """The header of a file. InputError if it cannot be parsed."""
+    with parsing(str(path), "cannot be read"):
+        return header_of(read_dataset(path, pixels=False), path)
+
+
+def header_of(ds: Dataset, path: Path) -> Header:
+    """The checked values of a data set."""
+    meta = ds.get("file_meta") or Dataset()
+    acquisition = ("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue")
+    return Header(
+        path=path,
+        modality=text(ds, "Modality").upper(),
+        sop_class=text(ds, "SOPClassUID")
+        or text(ds.get("file_meta") or Dataset(), "MediaStorageSOPClassUID"),
+        sop_uid=text(ds, "SOPInstanceUID") or text(meta, "MediaStorageSOPInstanceUID"),
+        study_uid=text(ds, "StudyInstanceUID"),
+        series_uid=text(ds, "SeriesInstanceUID"),
+        for_uid=text(ds, "FrameOfReferenceUID"),
+        series_number=whole(ds, "SeriesNumber"),
+        instance=whole(ds, "InstanceNumber"),
+        rows=whole(ds, "Rows") or 0,
+        columns=whole(ds, "Columns") or 0,
+        frames=max(whole(ds, "NumberOfFrames") or 1, 1),
+        samples=whole(ds, "SamplesPerPixel") or 1,
+        photometric=text(ds, "PhotometricInterpretation").upper(),
+        bits=(whole(ds, "BitsAllocated") or 0, whole(ds, "BitsStored") or 0),
+        signed=whole(ds, "PixelRepresentation") == 1,
+        image_type=tuple(v.upper() for v in texts(ds, "ImageType")),
+        plane=plane_of(ds),
+        acquisition=tuple(number(ds, k) or 0.0 for k in acquisition),
+    )

@@ -1,0 +1,144 @@
+"""``--format tif``: a cloud-optimised GeoTIFF at the scene's own size, CRS and transform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+from banana_cli.adapter import SinkJob, SourceInfo
+from banana_cli.codec import mask_facts
+from banana_cli.errors import OutputError, translate
+from banana_cli.types import ClassTable, Depth, Domain, Json, LayerKind
+
+from .gdal import WRITE_REMEDY, writing
+from .mosaic import Mosaic, MosaicSink, mosaic
+from .scene import json_number
+
+_BLOCK_PX: Final = 512
+_INTEGER, _STRING = "0", "2"
+_NAME, _MIN_MAX, _RED, _GREEN, _BLUE = "2", "5", "6", "7", "8"
+
+
+class GeoTiffFormat:
+    """Classes: paletted uint8, 255 = nodata. Heights: float32, NaN = nodata. Normals: 3 x float32, NaN."""
+
+    name = "tif"
+    domains = frozenset({Domain.SATELLITE})
+    layers = frozenset(LayerKind)
+
+    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
+        """Always .tif."""
+        return ".tif"
+
+    @contextmanager
+    def open(self, part: Path, job: SinkJob) -> Iterator[GeoTiffSink]:
+        """Collect beside ``part``; ``finish`` writes it. OutputError where the disk refuses."""
+        with mosaic(part, job) as made:
+            yield GeoTiffSink(made, part)
+
+
+TIF = GeoTiffFormat()
+
+
+class GeoTiffSink(MosaicSink):
+    """One GeoTIFF being written."""
+
+    def __init__(self, made: Mosaic, part: Path) -> None:
+        super().__init__(made)
+        self._part = part
+
+    def finish(self) -> dict[str, Json]:
+        """Turn the mosaic into a COG with overviews; for classes also GDAL's file of their names."""
+        self.made.close()
+        overviews = self._convert()
+        job = self.made.job
+        if job.layer is LayerKind.MASKS:
+            _write_categories(self._part, job.table, self.made.subject)
+        return {
+            **_encoding(self.made),
+            "container": "COG",
+            "compression": "deflate",
+            "nodata": json_number(self.made.product.nodata),
+            "overviews": list(overviews),
+            "overview_resampling": self.made.product.resampling.lower(),
+        }
+
+    def _convert(self) -> list[int]:
+        import rasterio
+        import rasterio.shutil
+
+        product = self.made.product
+        with writing(self.made.subject):
+            _side_file(self._part).unlink(missing_ok=True)
+            rasterio.shutil.copy(
+                self.made.path,
+                self._part,
+                driver="COG",
+                COMPRESS="DEFLATE",
+                PREDICTOR={1: "NO", 3: "FLOATING_POINT"}[product.predictor],
+                BLOCKSIZE=str(_BLOCK_PX),
+                RESAMPLING=product.resampling,
+                OVERVIEW_RESAMPLING=product.resampling,
+                SPARSE_OK="TRUE",
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS="ALL_CPUS",
+            )
+            with rasterio.open(self._part) as written:
+                return list(written.overviews(1))
+
+
+def _encoding(made: Mosaic) -> dict[str, Json]:
+    if made.job.layer is LayerKind.MASKS:
+        return mask_facts(made.job.table)
+    if made.job.layer is LayerKind.NORMALS:
+        return {
+            "encoding": "float32",
+            "kind": "unit normals",
+            "frame": "x right, y down, z away from the viewer",
+            "step": 1 / 4096,
+        }
+    kind: Json = made.first.depth_kind.value if isinstance(made.first, Depth) else None
+    note: Json = made.first.note if isinstance(made.first, Depth) else None
+    return {"encoding": "float32", "kind": kind, "unit": made.unit(), "note": note}
+
+
+def _write_categories(part: Path, table: ClassTable, subject: str) -> None:
+    """Names and colours of the classes where GDAL and QGIS look for them: TIFF has no place for them."""
+    side = _side_file(part)
+    # GDAL has written one itself where the CRS does not fit into GeoTIFF keys
+    root = ElementTree.parse(side).getroot() if side.is_file() else ElementTree.Element("PAMDataset")
+    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+    names = ElementTree.SubElement(band, "CategoryNames")
+    for info in table.classes:
+        ElementTree.SubElement(names, "Category").text = info.name
+    band.append(_attribute_table(table))
+    ElementTree.indent(root)
+    with translate(OSError, to=OutputError, subject=subject, remedy=WRITE_REMEDY):
+        side.write_bytes(ElementTree.tostring(root, encoding="utf-8"))
+
+
+def _side_file(part: Path) -> Path:
+    return part.with_name(part.name + ".aux.xml")
+
+
+def _attribute_table(table: ClassTable) -> ElementTree.Element:
+    root = ElementTree.Element("GDALRasterAttributeTable", tableType="thematic")
+    columns = (
+        ("Value", _INTEGER, _MIN_MAX),
+        ("Class", _STRING, _NAME),
+        ("Red", _INTEGER, _RED),
+        ("Green", _INTEGER, _GREEN),
+        ("Blue", _INTEGER, _BLUE),
+    )
+    for i, texts in enumerate(columns):
+        column = ElementTree.SubElement(root, "FieldDefn", index=str(i))
+        for tag, text in zip(("Name", "Type", "Usage"), texts, strict=True):
+            ElementTree.SubElement(column, tag).text = text
+    for info in table.classes:
+        row = ElementTree.SubElement(root, "Row", index=str(info.id))
+        for value in (info.id, info.name, *info.rgb):
+            ElementTree.SubElement(row, "F").text = str(value)
+    return root

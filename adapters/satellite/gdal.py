@@ -1,0 +1,163 @@
+"""The door to GDAL: silent, bounded and local. Everything that opens a raster comes through here."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from banana_cli.errors import InputError, OutputError
+
+from .content import Container
+
+Dataset = Any
+"""A rasterio dataset (rasterio has no types)."""
+
+CACHE_BYTES: Final = 256 << 20
+MAX_BLOCK_BYTES: Final = 256 << 20
+MAX_PIXELS: Final = 1 << 36
+READ_REMEDY: Final = "check the file with gdalinfo; if it is damaged, fetch it again"
+WRITE_REMEDY: Final = "check free space and permissions of the output folder"
+
+_SETTINGS: Final[dict[str, object]] = {
+    "GDAL_CACHEMAX": CACHE_BYTES,
+    "CPL_DEBUG": False,
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE": "SIBLING_OR_CHILD_OF_VRT_PATH",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{noext-none}",
+    "GDAL_HTTP_MAX_RETRY": 0,
+    "GDAL_HTTP_TIMEOUT": 1,
+    "PROJ_NETWORK": "OFF",
+    "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "GDAL_MAX_DATASET_POOL_SIZE": 64,
+}
+
+
+def library_errors() -> tuple[type[BaseException], ...]:
+    """What GDAL and rasterio raise over a bad file: translated wherever one is touched."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import CRSError, RasterioError
+
+    return (RasterioError, CPLE_BaseError, CRSError, OSError, ValueError, OverflowError, MemoryError)
+
+
+@contextmanager
+def gdal_env() -> Iterator[None]:
+    """GDAL with a bounded cache, no network, no Python in VRTs and nothing printed."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.session import DummySession
+
+    # without any handler Python prints a library's warnings on stderr
+    log = logging.getLogger("rasterio")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.Env(session=DummySession(), **_SETTINGS):
+            yield
+
+
+@contextmanager
+def reading(subject: str) -> Iterator[None]:
+    """GDAL's environment, with everything that goes wrong inside turned into an InputError."""
+    with gdal_env():
+        try:
+            yield
+        except library_errors() as exc:
+            raise InputError(first_cause(exc), subject=subject, remedy=READ_REMEDY) from exc
+
+
+@contextmanager
+def writing(subject: str) -> Iterator[None]:
+    """GDAL's environment; what goes wrong becomes an OutputError, also where GDAL only logs it.
+
+    GDAL writes late: a full disk may show first when a file is closed, and then not as an exception.
+    """
+    failures = _Failures()
+    log = logging.getLogger("rasterio")
+    log.addHandler(failures)
+    try:
+        with gdal_env():
+            yield
+    except library_errors() as exc:
+        raise OutputError(first_cause(exc), subject=subject, remedy=WRITE_REMEDY) from exc
+    finally:
+        log.removeHandler(failures)
+    if failures.messages:
+        raise OutputError(failures.messages[0], subject=subject, remedy=WRITE_REMEDY)
+
+
+class _Failures(logging.Handler):
+    """Collects what GDAL reports as errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one message."""
+        self.messages.append(record.getMessage()[:300])
+
+
+def first_cause(exc: BaseException) -> str:
+    """One line of the exception at the bottom: the ones above only say "see previous exception"."""
+    while exc.__cause__ is not None:
+        exc = exc.__cause__
+    text = str(exc).strip() or type(exc).__name__
+    return text.splitlines()[0][:300]
+
+
+def open_raster(path: Path, container: Container, subject: str) -> Dataset:
+    """Open a local raster with its own driver only; InputError if it is broken or would not fit.
+
+    The caller closes it. Must be called inside ``reading``.
+    """
+    import rasterio
+
+    dataset = rasterio.open(path.absolute(), driver=container.value)
+    try:
+        _check_size(dataset, subject)
+        _check_blocks(dataset, subject)
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _check_size(dataset: Dataset, subject: str) -> None:
+    if dataset.count < 1 or min(dataset.shape) < 1:
+        raise InputError("holds no raster band", subject=subject, remedy="name a file with pixels")
+    if dataset.width * dataset.height > MAX_PIXELS:
+        raise InputError(
+            f"{dataset.width} x {dataset.height} pixels are more than banana takes in one scene",
+            subject=subject,
+            remedy="cut the scene, for example with gdal_translate -srcwin",
+        )
+
+
+def _check_blocks(dataset: Dataset, subject: str) -> None:
+    """A block is decoded whole, however small the window: refuse what cannot be."""
+    import numpy as np
+
+    rows, cols = dataset.block_shapes[0]
+    rows, cols = min(rows, dataset.height), min(cols, dataset.width)
+    interleaved = dataset.count if _pixel_interleaved(dataset) else 1
+    size = rows * cols * interleaved * max(np.dtype(_plain(d)).itemsize for d in dataset.dtypes)
+    if size > MAX_BLOCK_BYTES:
+        raise InputError(
+            f"is stored in blocks of {cols} x {rows} x {interleaved} ({size >> 20} MiB each)",
+            subject=subject,
+            remedy="store it in tiles first: gdal_translate -of COG IN OUT",
+        )
+
+
+def _pixel_interleaved(dataset: Dataset) -> bool:
+    return str(dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE", "PIXEL")).upper() == "PIXEL"
+
+
+def _plain(dtype: str) -> str:
+    return "complex64" if dtype == "complex_int16" else dtype

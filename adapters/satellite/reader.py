@@ -1,0 +1,190 @@
+"""The adapter: one file, one scene; a frame is a block of it with its halo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from banana_cli.adapter import InputItem, Unreadable, read_head
+from banana_cli.errors import InputError, UsageError
+from banana_cli.options import RasterOptions, ReadOptions
+from banana_cli.types import F32, Band, Domain, Frame, Layer, LayerKind, Modality, Provenance
+
+from .bands import choose, read_pixels
+from .blocks import Block, Tiling, blocks
+from .content import Container, container_of, is_side_file
+from .gdal import Dataset, open_raster, reading
+from .heights import metres_of, normals_of
+from .scaling import scale_scene
+from .scene import Plan, SceneInfo, describe, reference_of
+from .vrt import check_side_files, check_vrt
+
+_GIVE_UP_AFTER: Final = 8
+
+
+class SatelliteAdapter:
+    """Reader of GeoTIFF, JPEG 2000 and local VRT files."""
+
+    name = "satellite"
+    domain = Domain.SATELLITE
+    accepts = frozenset({"bidx", "nodata"})
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """By content: TIFF, BigTIFF, JPEG 2000 or a VRT document."""
+        return container_of(head) is not None
+
+    def group(self, paths: Sequence[Path], *, root: Path | None) -> Sequence[InputItem]:
+        """One item a file; overviews and masks that stand beside their raster are no items."""
+        return [
+            InputItem(paths=(path,), stem=path.stem, folder=_folder(path, root))
+            for path in paths
+            if not is_side_file(path)
+        ]
+
+    def inspect(self, item: InputItem, options: ReadOptions) -> SceneInfo:
+        """Facts of the scene. InputError if it cannot be read, UsageError for an impossible --bidx."""
+        with self.open(item, options) as source:
+            return source.info
+
+    @contextmanager
+    def open(self, item: InputItem, options: ReadOptions) -> Iterator[SceneSource]:
+        """Open a scene and look at it once, for its scaling. Errors as ``inspect``."""
+        with reading(item.subject):
+            dataset = _open(item)
+        try:
+            with reading(item.subject):
+                plan = _plan(item, dataset, options)
+            yield SceneSource(dataset, plan, options)
+        finally:
+            dataset.close()
+
+
+SATELLITE = SatelliteAdapter()
+
+
+class SceneSource:
+    """An open scene: iterates its blocks in row-major order."""
+
+    def __init__(self, dataset: Dataset, plan: Plan, options: ReadOptions) -> None:
+        self._dataset = dataset
+        self._plan = plan
+        self._normals = LayerKind.NORMALS in options.layers
+
+    @property
+    def info(self) -> SceneInfo:
+        """What is known of the scene."""
+        return self._plan.info
+
+    def __iter__(self) -> Iterator[Frame | Unreadable]:
+        """Frames; a damaged block as a value. InputError after eight damaged blocks on end."""
+        failed = 0
+        for block in blocks(self.info.shape, self._plan.tiling):
+            frame = self._read(block)
+            failed = failed + 1 if isinstance(frame, Unreadable) else 0
+            if isinstance(frame, Unreadable) and failed >= _GIVE_UP_AFTER:
+                raise frame.error
+            yield frame
+
+    def _read(self, block: Block) -> Frame | Unreadable:
+        try:
+            with reading(self.info.item.subject):
+                return self._frame(block)
+        except InputError as exc:
+            return Unreadable(index=block.index, error=exc)
+
+    def _frame(self, block: Block) -> Frame:
+        plan = self._plan
+        pixels, valid = read_pixels(self._dataset, plan.channels, block.window)
+        if plan.metres is not None:
+            pixels = pixels * np.float32(plan.metres.scale) + np.float32(plan.metres.offset)
+        for view in plan.scaling.views:  # what the model sees under nodata: black, never a filler
+            pixels[view.band][~valid] = view.low
+        geometry = self.info.reference.crop(block.window)
+        frame = Frame(
+            pixels=pixels,
+            valid=valid,
+            bands=plan.bands,
+            views=plan.scaling.views,
+            modality=Modality.AERIAL,
+            geometry=geometry,
+            provenance=Provenance(
+                source=self.info.item.stem,
+                index=block.index,
+                window=block.window,
+                core=block.core,
+                scene_shape=self.info.shape,
+            ),
+        )
+        return self._with_normals(frame) if plan.metres is not None and self._normals else frame
+
+    def _with_normals(self, frame: Frame) -> Frame:
+        pitch = frame.geometry.pitch()
+        if pitch is None:
+            return frame
+        height_m: F32 = frame.pixels[0]
+        measured: tuple[Layer, ...] = (normals_of(height_m, frame.valid, pitch),)
+        return replace(frame, measured=measured)
+
+
+def _folder(path: Path, root: Path | None) -> Path:
+    return Path() if root is None else path.parent.relative_to(root)
+
+
+def _open(item: InputItem) -> Dataset:
+    path = item.paths[0]
+    container = container_of(read_head(path))
+    if container is None:
+        raise InputError(
+            "is no TIFF, JPEG 2000 or VRT file", subject=item.subject, remedy="name a raster of these kinds"
+        )
+    check_side_files(path, item.subject)
+    if container is Container.VRT:
+        check_vrt(path, item.subject)
+    return open_raster(path, container, item.subject)
+
+
+def _plan(item: InputItem, dataset: Dataset, options: ReadOptions) -> Plan:
+    """Choose bands, scale, and decide whether the numbers are heights."""
+    channels = choose(dataset, options.raster.bidx, options.raster.nodata, item.subject)
+    scaling = scale_scene(dataset, channels)
+    reference = reference_of(dataset)
+    metres = metres_of(dataset, channels, scaling.ranges[0]) if reference.pitch_m else None
+    if metres is not None:
+        scaling = scaling.linear(metres.scale, metres.offset)
+    unit = "m" if metres is not None else "1"
+    tiling = _tiling(options.raster)
+    return Plan(
+        info=describe(
+            item,
+            dataset,
+            channels,
+            scaling,
+            reference,
+            tiling,
+            heights=metres is not None,
+            layers=options.layers,
+        ),
+        channels=channels,
+        bands=tuple(Band(name=name, unit=unit) for name in channels.names),
+        scaling=scaling,
+        metres=metres,
+        tiling=tiling,
+    )
+
+
+def _tiling(asked: RasterOptions) -> Tiling:
+    """The engine's tiles, so that each frame holds all of those that answer for its core."""
+    tile = asked.tile or Tiling().tile
+    overlap = min(Tiling().overlap, tile // 8) if asked.overlap is None else asked.overlap
+    if tile < 1 or not 0 <= 2 * overlap <= tile:
+        raise UsageError(
+            f"an overlap of {overlap} does not fit tiles of {tile}",
+            subject="--tile",
+            remedy="use an overlap of at most half a tile",
+        )
+    return Tiling(tile=tile, overlap=overlap)

@@ -1,0 +1,186 @@
+"""``--format tiles``: a folder of PNG tiles named by their place, with world files and an index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banana_cli.adapter import SinkJob, SourceInfo
+from banana_cli.codec import depth_code, encode_depth_u16, encode_normals_u8, mask_facts, normals_facts
+from banana_cli.errors import OutputError, translate
+from banana_cli.types import NO_CLASS, ClassTable, Depth, Domain, Json, LayerKind, Normals, Window
+
+from .bands import gdal_window
+from .gdal import WRITE_REMEDY, Dataset, writing
+from .georef import IDENTITY, Georeference, crs_name
+from .mosaic import Mosaic, MosaicSink, mosaic
+from .scene import SceneInfo, bounds_of, lonlat_corners
+
+TILE_PX: Final = 512
+
+
+class TilesFormat:
+    """``r<row>_c<column>.png``, 512 x 512 or what is left at the edge; row and column of its first pixel."""
+
+    name = "tiles"
+    domains = frozenset({Domain.SATELLITE})
+    layers = frozenset(LayerKind)
+
+    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
+        """Nothing: the output is a folder."""
+        return ""
+
+    @contextmanager
+    def open(self, part: Path, job: SinkJob) -> Iterator[TilesSink]:
+        """Collect beside ``part``; ``finish`` fills the folder."""
+        with mosaic(part, job) as made:
+            yield TilesSink(made, part)
+
+
+TILES = TilesFormat()
+
+
+class TilesSink(MosaicSink):
+    """One folder of tiles being written."""
+
+    def __init__(self, made: Mosaic, part: Path) -> None:
+        super().__init__(made)
+        self._part = part
+        info = made.job.info
+        place = info.reference if isinstance(info, SceneInfo) else None
+        self._reference = place or Georeference(crs=None, transform=IDENTITY)
+
+    def finish(self) -> dict[str, Json]:
+        """Write every tile that holds an answer, and ``index.json``."""
+        import rasterio
+
+        self.made.close()
+        features: list[Json] = []
+        with (
+            writing(self.made.subject),
+            translate(OSError, to=OutputError, subject=self.made.subject, remedy=WRITE_REMEDY),
+        ):
+            self._part.mkdir(exist_ok=True)
+            with rasterio.open(self.made.path) as dataset:
+                for window in tile_windows(self.made.job.info.shape):
+                    if self._write_tile(dataset, window):
+                        features.append(self._feature(window))
+            self._write_index(features)
+        return {**_encoding(self.made), "tile": TILE_PX, "tiles": len(features), "index": "index.json"}
+
+    def _write_tile(self, dataset: Dataset, window: Window) -> bool:
+        data = dataset.read(window=gdal_window(window))
+        if not _answered(data).any():
+            return False
+        path = self._part / tile_name(window)
+        _save_png(path, data, self.made)
+        if self._reference.transform != IDENTITY:
+            path.with_suffix(".pgw").write_text(world_file(self._reference, window), encoding="ascii")
+        return True
+
+    def _feature(self, window: Window) -> Json:
+        """Where a tile lies: pixels, bounds in the CRS, and its outline in longitude and latitude."""
+        box = (window.top, window.left, window.height, window.width)
+        around = lonlat_corners(self._reference, *box)
+        outline: Json = None
+        if around is not None:
+            outline = {"type": "Polygon", "coordinates": [[list(p) for p in (*around, around[0])]]}
+        return {
+            "type": "Feature",
+            "geometry": outline,
+            "properties": {
+                "name": tile_name(window),
+                "row": window.top,
+                "col": window.left,
+                "height": window.height,
+                "width": window.width,
+                "bounds": bounds_of(
+                    self._reference, window.height, window.width, top=window.top, left=window.left
+                ),
+            },
+        }
+
+    def _write_index(self, features: list[Json]) -> None:
+        rows, cols = self.made.job.info.shape
+        index: dict[str, Json] = {
+            "type": "FeatureCollection",
+            "scene": {
+                "name": self.made.job.info.item.stem,
+                "height": rows,
+                "width": cols,
+                "crs": crs_name(self._reference.crs),
+                "transform": list(self._reference.transform),
+                "tile": TILE_PX,
+                "layer": self.made.job.layer.value,
+                **_encoding(self.made),
+            },
+            "features": features,
+        }
+        text = json.dumps(index, indent=1, allow_nan=False)
+        (self._part / "index.json").write_text(text + "\n", encoding="utf-8")
+
+
+def tile_windows(shape: tuple[int, int]) -> Iterator[Window]:
+    """Tiles of a scene of (rows, columns), row by row, from its first pixel."""
+    for top in range(0, shape[0], TILE_PX):
+        for left in range(0, shape[1], TILE_PX):
+            height, width = min(TILE_PX, shape[0] - top), min(TILE_PX, shape[1] - left)
+            yield Window(top=top, left=left, height=height, width=width)
+
+
+def tile_name(window: Window) -> str:
+    """The name says where the tile's first pixel lies in the scene."""
+    return f"r{window.top:05d}_c{window.left:05d}.png"
+
+
+def world_file(reference: Georeference, window: Window) -> str:
+    """The six numbers of an ESRI world file: they place the centre of the first pixel."""
+    a, b, _, d, e, _ = reference.transform
+    x, y = reference.at(window.top + 0.5, window.left + 0.5)
+    return "".join(f"{v!r}\n" for v in (a, d, b, e, x, y))
+
+
+def _answered(data: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """(H, W) where a tile as stored (C, H, W) holds an answer."""
+    return data[0] != NO_CLASS if data.dtype == np.uint8 else np.isfinite(np.asarray(data[0], np.float32))
+
+
+def _encoding(made: Mosaic) -> dict[str, Json]:
+    if made.job.layer is LayerKind.MASKS:
+        return mask_facts(made.job.table)
+    if made.job.layer is LayerKind.NORMALS:
+        return normals_facts()
+    first = made.first
+    return depth_code(first).facts() if isinstance(first, Depth) else {}
+
+
+def _save_png(path: Path, data: NDArray[Any], made: Mosaic) -> None:
+    from PIL import Image
+
+    if made.job.layer is LayerKind.MASKS:
+        picture = Image.fromarray(data[0])
+        picture.putpalette(_palette(made.job.table))
+        picture.save(path, transparency=NO_CLASS)
+    elif made.job.layer is LayerKind.NORMALS:
+        valid = _answered(data)
+        xyz = np.where(valid, data, np.float32(0.0))
+        Image.fromarray(encode_normals_u8(Normals(xyz=xyz, valid=valid))).save(path)
+    elif isinstance(made.first, Depth):
+        depth = Depth(
+            values=data[0],
+            valid=_answered(data),
+            depth_kind=made.first.depth_kind,
+            unit=made.first.unit,
+            note=made.first.note,
+        )
+        Image.fromarray(encode_depth_u16(depth)[0]).save(path)
+
+
+def _palette(table: ClassTable) -> bytes:
+    return table.palette().tobytes()

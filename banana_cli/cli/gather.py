@@ -1,0 +1,114 @@
+"""The inputs of a run: names from the command line, lists and stdin; found, grouped, headers read."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from banana_cli import inputs, plan
+from banana_cli.adapter import Broken
+from banana_cli.cli.console import Console
+from banana_cli.cli.options import InputArgs
+from banana_cli.cli.reading import refuse_idle_options
+from banana_cli.cli.world import World
+from banana_cli.errors import BananaError, InputError, NoInputError, UsageError
+from banana_cli.inputs import Found
+from banana_cli.options import ReadOptions
+
+STDIN = "-"
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Inputs whose headers could be read, and the errors of the others."""
+
+    opened: list[plan.Opened] = field(default_factory=list)
+    errors: list[BananaError] = field(default_factory=list)
+
+    def fail(self, error: BananaError, console: Console) -> None:
+        """Tell of an input that is of no use and go on."""
+        self.errors.append(error)
+        console.problem(error)
+
+
+def gather(
+    args: InputArgs,
+    explicit: Sequence[str],
+    read: ReadOptions,
+    world: World,
+    console: Console,
+    stack: ExitStack,
+) -> Gathered:
+    """All inputs, headers read. UsageError if none is named or an option cannot act on any of them."""
+    found = _find(args, world, console, stack)
+    gathered = Gathered()
+    for failed in found.failed:
+        gathered.fail(failed.error, console)
+    mine = inputs.shard(found.found, args.shard) if args.shard else found.found
+    refuse_idle_options(explicit, (f.adapter for f in mine))
+    for one in mine:
+        _open(one, read, gathered, console)
+    return gathered
+
+
+def _find(args: InputArgs, world: World, console: Console, stack: ExitStack) -> inputs.Finding:
+    words = [*(args.inputs or ()), *_listed(args, world)]
+    if not words:
+        raise UsageError("no input is named", subject="INPUT", remedy="name files or folders; see --help")
+    if args.inputs and STDIN in args.inputs:
+        if args.files_from == STDIN:
+            raise UsageError("stdin cannot be both", subject="-", remedy="name a file with --files-from")
+        words = [str(_spool(world, stack)) if word == STDIN else word for word in words]
+    readers = inputs.Readers(adapters=world.adapters, broken=_broken_readers(world), domain=args.domain)
+    finding = inputs.find(words, readers)
+    if finding.passed_over:
+        console.line(f"note: {finding.passed_over} files of other kinds were passed over")
+    if finding.own and not finding.found:
+        console.line(f"note: {finding.own} outputs of earlier runs were passed over")
+    return finding
+
+
+def _broken_readers(world: World) -> list[Broken]:
+    return [b for b in world.broken if b.group == "banana.adapters"]
+
+
+def _listed(args: InputArgs, world: World) -> list[str]:
+    if args.files_from is None:
+        return []
+    if args.files_from == STDIN:
+        return inputs.read_list(world.stdin.read(), null=args.null)
+    try:
+        return inputs.read_list(Path(args.files_from).read_bytes(), null=args.null)
+    except OSError as exc:
+        raise UsageError(
+            f"cannot be read ({exc.strerror})", subject=args.files_from, remedy="check --files-from"
+        ) from exc
+
+
+def _spool(world: World, stack: ExitStack) -> Path:
+    """The bytes of stdin as a file: readers need to seek."""
+    if world.stdin.isatty():
+        raise UsageError("stdin is a terminal", subject="-", remedy="pipe a file into banana")
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="banana-"))
+    path = Path(folder) / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(world.stdin, file)
+    return path
+
+
+def _open(found: Found, read: ReadOptions, gathered: Gathered, console: Console) -> None:
+    try:
+        gathered.opened.append(plan.inspect(found, read))
+    except InputError as exc:
+        gathered.fail(exc, console)
+
+
+def nothing_usable(gathered: Gathered) -> NoInputError | None:
+    """The error of a run without any input, where no other error has said so."""
+    if gathered.opened or gathered.errors:
+        return None
+    return NoInputError("there is nothing to do", subject="inputs", remedy="check the list and the --shard")

@@ -1,0 +1,372 @@
+"""Every option once: its spelling, its help, its environment variable, its default.
+
+A verb takes one of the dataclasses at the end; ``command`` turns its fields into the verb's
+parameters, so that a verb is a few lines and an option is spelled the same everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
+
+import typer
+
+from banana_cli.options import ViewName
+from banana_cli.pipeline import OnError
+from banana_cli.types import Domain
+from banana_cli.weights_index import DEFAULT_MODEL
+
+_INPUT, _OUT, _RUN, _MODEL = "Inputs", "Outputs", "Running", "Model"
+_VIDEO, _GEO, _DICOM, _TALK = "Video and pictures", "GeoTIFF", "DICOM", "What it says"
+
+PANELS = (_OUT, _INPUT, _MODEL, _RUN, _VIDEO, _DICOM, _GEO, _TALK)
+
+
+class Precision(StrEnum):
+    """Arithmetic of the model."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Task(StrEnum):
+    """Tasks by the verb that does them."""
+
+    SEGMENT = "segment"
+    DEPTH = "depth"
+    NORMALS = "normals"
+
+
+def env_of(flag: str) -> str:
+    """The environment variable of an option: --vid-stride -> BANANA_VID_STRIDE."""
+    return "BANANA_" + flag.lstrip("-").upper().replace("-", "_")
+
+
+def _option(*flags: str, text: str, panel: str, metavar: str | None = None, env: bool = True) -> Any:  # noqa: ANN401
+    long = next(f for f in flags if f.startswith("--")).split("/")[0]
+    return typer.Option(
+        *flags,
+        help=text,
+        rich_help_panel=panel,
+        metavar=metavar,
+        envvar=env_of(long) if env else None,
+        show_envvar=False,
+    )
+
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...", help="Files, folders (with all below), globs, or - for bytes on stdin."
+    ),
+]
+FilesFrom = Annotated[
+    str | None,
+    _option(
+        "--files-from", text="Read more input names from a file (- for stdin).", panel=_INPUT, metavar="FILE"
+    ),
+]
+Null = Annotated[
+    bool, _option("-0", "--null", text="Names in --files-from end with NUL.", panel=_INPUT, env=False)
+]
+DomainOf = Annotated[
+    Domain | None, _option("--domain", text="Who reads the inputs, instead of looking inside.", panel=_INPUT)
+]
+Shard = Annotated[
+    str | None,
+    _option(
+        "--shard", text="Only every N-th input, from the I-th: 1/4 ... 4/4.", panel=_INPUT, metavar="I/N"
+    ),
+]
+
+With = Annotated[
+    list[str] | None,
+    _option(
+        "--with",
+        text="Further tasks from the same pass: segment, depth, normals.",
+        panel=_OUT,
+        metavar="TASK,...",
+    ),
+]
+Tasks = Annotated[
+    list[str] | None,
+    _option(
+        "--tasks", text="Which of segment, depth, normals (default: all).", panel=_OUT, metavar="TASK,..."
+    ),
+]
+Pictures = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PICTURE...", help="Files, or folders of frames, that banana wrote."),
+]
+OutputTo = Annotated[
+    str,
+    _option(
+        "-o",
+        "--output",
+        text="Folder for the outputs, a file name for a single one, or - for its bytes on stdout.",
+        panel=_OUT,
+        metavar="PATH",
+    ),
+]
+Formats = Annotated[
+    list[str] | None,
+    _option(
+        "--format",
+        text="Formats, several at once (mp4,png); default: the input's own kind.",
+        panel=_OUT,
+        metavar="NAME,...",
+    ),
+]
+Overwrite = Annotated[bool, _option("--overwrite", text="Replace outputs that exist.", panel=_OUT)]
+Resume = Annotated[
+    bool,
+    _option("--resume", text="Leave out what an earlier run with the same options finished.", panel=_OUT),
+]
+DryRun = Annotated[
+    bool, _option("--dry-run", text="Say what would be written, and stop.", panel=_OUT, env=False)
+]
+
+Jobs = Annotated[
+    int | None,
+    _option("-j", "--jobs", text="Threads for the model (default: all cores).", panel=_RUN, metavar="N"),
+]
+OnErrorDo = Annotated[
+    OnError, _option("--on-error", text="After a bad input: the next one, or the end.", panel=_RUN)
+]
+MaxFailures = Annotated[
+    int | None, _option("--max-failures", text="Stop after so many bad inputs.", panel=_RUN, metavar="N")
+]
+
+Model = Annotated[
+    str, _option("--model", text="Model by name (banana models list).", panel=_MODEL, metavar="NAME")
+]
+Weights = Annotated[
+    Path | None,
+    _option("--weights", text="Weights file instead of the installed one.", panel=_MODEL, metavar="FILE"),
+]
+Device = Annotated[
+    str, _option("--device", text="auto, cpu, cuda, cuda:N or mps.", panel=_MODEL, metavar="NAME")
+]
+PrecisionOf = Annotated[Precision, _option("--precision", text="Arithmetic of the model.", panel=_MODEL)]
+Budget = Annotated[
+    float | None,
+    _option(
+        "--budget",
+        text="Share of the dense tokens kept, above 0 to 1: the one cost dial. Outputs keep their size.",
+        panel=_MODEL,
+        metavar="SHARE",
+    ),
+]
+Tile = Annotated[
+    int | None, _option("--tile", text="Side of the model's windows in pixels.", panel=_MODEL, metavar="PX")
+]
+Overlap = Annotated[
+    int | None,
+    _option("--overlap", text="Pixels that neighbouring windows share.", panel=_MODEL, metavar="PX"),
+]
+Seed = Annotated[int, _option("--seed", text="Seed of everything random.", panel=_MODEL, metavar="N")]
+
+Start = Annotated[
+    float | None, _option("--start", text="First second taken.", panel=_VIDEO, metavar="SECONDS")
+]
+End = Annotated[
+    float | None, _option("--end", text="Second to stop before.", panel=_VIDEO, metavar="SECONDS")
+]
+Fps = Annotated[
+    float | None, _option("--fps", text="At most so many frames a second.", panel=_VIDEO, metavar="RATE")
+]
+VidStride = Annotated[int, _option("--vid-stride", text="Every n-th frame.", panel=_VIDEO, metavar="N")]
+NoAudio = Annotated[bool, _option("--no-audio", text="Leave the sound out.", panel=_VIDEO)]
+Focal = Annotated[
+    float | None, _option("--focal", text="Focal length in pixels of the input.", panel=_VIDEO, metavar="PX")
+]
+Fov = Annotated[
+    float | None, _option("--fov", text="Horizontal field of view.", panel=_VIDEO, metavar="DEGREES")
+]
+Bidx = Annotated[
+    list[str] | None,
+    _option("--bidx", text="Bands to read, counted from 1 (4,3,2).", panel=_GEO, metavar="N,..."),
+]
+Nodata = Annotated[
+    str | None,
+    _option("--nodata", text="Value that is no data (a number or nan).", panel=_GEO, metavar="VALUE"),
+]
+WindowOf = Annotated[
+    str | None,
+    _option(
+        "--window",
+        text="Display window: a name (lung, bone, ...) or centre/width.",
+        panel=_DICOM,
+        metavar="C/W",
+    ),
+]
+ViewFrom = Annotated[
+    ViewName, _option("--view", text="Side from which a volume's surface is seen.", panel=_DICOM)
+]
+SkipLocalizers = Annotated[bool, _option("--skip-localizers", text="Leave scout images out.", panel=_DICOM)]
+
+AsJson = Annotated[
+    bool, _option("--json", text="One JSON object a line on stdout for each result.", panel=_TALK)
+]
+Quiet = Annotated[bool, _option("-q", "--quiet", text="Errors only.", panel=_TALK)]
+Verbose = Annotated[
+    bool, _option("-v", "--verbose", text="Also times, warnings and every bad frame.", panel=_TALK)
+]
+Debug = Annotated[bool, _option("--debug", text="A traceback with every error.", panel=_TALK)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TalkArgs:
+    """What every verb takes."""
+
+    as_json: AsJson = False
+    quiet: Quiet = False
+    verbose: Verbose = False
+    debug: Debug = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputArgs(TalkArgs):
+    """What every verb that reads inputs takes; ``READING`` are the options that only some domains obey."""
+
+    READING: ClassVar[tuple[str, ...]] = (
+        "start",
+        "end",
+        "fps",
+        "vid_stride",
+        "no_audio",
+        "focal",
+        "fov",
+        "bidx",
+        "nodata",
+        "window",
+        "view",
+        "skip_localizers",
+    )
+    inputs: Words = None
+    files_from: FilesFrom = None
+    null: Null = False
+    domain: DomainOf = None
+    shard: Shard = None
+    start: Start = None
+    end: End = None
+    fps: Fps = None
+    vid_stride: VidStride = 1
+    no_audio: NoAudio = False
+    focal: Focal = None
+    fov: Fov = None
+    bidx: Bidx = None
+    nodata: Nodata = None
+    window: WindowOf = None
+    view: ViewFrom = ViewName.ANTERIOR
+    skip_localizers: SkipLocalizers = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WorkArgs(InputArgs):
+    """What every verb that runs the model takes."""
+
+    output: OutputTo = "."
+    format: Formats = None
+    overwrite: Overwrite = False
+    resume: Resume = False
+    dry_run: DryRun = False
+    jobs: Jobs = None
+    on_error: OnErrorDo = OnError.SKIP
+    max_failures: MaxFailures = None
+    model: Model = DEFAULT_MODEL
+    weights: Weights = None
+    device: Device = "auto"
+    precision: PrecisionOf = Precision.AUTO
+    budget: Budget = None
+    tile: Tile = None
+    overlap: Overlap = None
+    seed: Seed = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunArgs(WorkArgs):
+    """What segment, depth and normals take."""
+
+    with_: With = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TileArgs(WorkArgs):
+    """What tile takes."""
+
+    tasks: Tasks = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecodeArgs(TalkArgs):
+    """What decode takes."""
+
+    inputs: Pictures = None
+    output: OutputTo = "."
+    overwrite: Overwrite = False
+
+
+ArgsT = TypeVar("ArgsT", bound=TalkArgs)
+
+
+def command(
+    app: typer.Typer,
+    name: str,
+    kind: type[ArgsT],
+    *,
+    without: frozenset[str] = frozenset(),
+    **kwargs: Any,  # noqa: ANN401
+) -> Callable[[Callable[[typer.Context, ArgsT], int]], Callable[[typer.Context, ArgsT], int]]:
+    """Register a verb whose options are the fields of ``kind``; its result is the exit status.
+
+    Fields named in ``without`` are no options of this verb and keep their defaults.
+    """
+
+    def register(verb: Callable[[typer.Context, ArgsT], int]) -> Callable[[typer.Context, ArgsT], int]:
+        def call(ctx: typer.Context, **values: Any) -> int:  # noqa: ANN401
+            return verb(ctx, kind(**values))
+
+        call.__signature__ = _signature(kind, without)  # type: ignore[attr-defined]
+        call.__doc__ = verb.__doc__
+        app.command(name, **kwargs)(call)
+        return verb
+
+    return register
+
+
+def _signature(kind: type[TalkArgs], without: frozenset[str]) -> inspect.Signature:
+    hints: Mapping[str, Any] = get_type_hints(kind, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    fields = [
+        inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
+        for f in dataclasses.fields(kind)
+        if f.name not in without
+    ]
+    return inspect.Signature([context, *sorted(fields, key=_place)])
+
+
+def _place(parameter: inspect.Parameter) -> int:
+    """Help shows what matters most first, whatever the order of inheritance."""
+    (option,) = parameter.annotation.__metadata__
+    panel = option.rich_help_panel
+    return PANELS.index(panel) if panel in PANELS else -1
+
+
+def given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line itself (not in the environment or a file)."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def flag_of(name: str) -> str:
+    """The spelling of a parameter: vid_stride -> vid-stride."""
+    return name.rstrip("_").replace("_", "-")

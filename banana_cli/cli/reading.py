@@ -1,0 +1,110 @@
+"""From parsed options to what readers and the model are asked; values that cannot be are refused here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import typer
+
+from banana_cli.adapter import Adapter
+from banana_cli.cli.options import InputArgs, WorkArgs, flag_of, given
+from banana_cli.errors import UsageError
+from banana_cli.options import CameraOptions, DicomOptions, RasterOptions, ReadOptions, VideoOptions
+from banana_cli.types import LayerKind
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def explicit_reading(ctx: typer.Context) -> tuple[str, ...]:
+    """Reading options that stand on the command line."""
+    return tuple(flag_of(name) for name in InputArgs.READING if given(ctx, name))
+
+
+def split(words: Sequence[str] | None) -> tuple[str, ...]:
+    """Repeated options and comma lists as one list, without doubles."""
+    parts = (part.strip() for word in words or () for part in word.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def read_options(args: InputArgs, layers: frozenset[LayerKind]) -> ReadOptions:
+    """What the readers are asked. UsageError for values that cannot be."""
+    _refuse_values(args)
+    return ReadOptions(
+        layers=layers,
+        video=VideoOptions(
+            start_s=args.start,
+            end_s=args.end,
+            fps=args.fps,
+            vid_stride=args.vid_stride,
+            audio=not args.no_audio,
+        ),
+        camera=CameraOptions(focal_px=args.focal, fov_deg=args.fov),
+        raster=RasterOptions(bidx=_bands(args.bidx), nodata=_number("--nodata", args.nodata)),
+        dicom=DicomOptions(window=args.window, view=args.view, skip_localizers=args.skip_localizers),
+    )
+
+
+def _refuse_values(args: InputArgs) -> None:
+    """UsageError for a number outside its range, naming the option."""
+    rules: list[tuple[str, float | None, Callable[[float], bool], str]] = [
+        ("--start", args.start, lambda v: v >= 0, "0 or more seconds"),
+        ("--end", args.end, lambda v: v > (args.start or 0), "more than --start"),
+        ("--fps", args.fps, lambda v: 0 < v < math.inf, "above 0"),
+        ("--vid-stride", args.vid_stride, lambda v: v >= 1, "1 or more"),
+        ("--focal", args.focal, lambda v: 0 < v < math.inf, "above 0"),
+        ("--fov", args.fov, lambda v: 0 < v < 180, "between 0 and 180 degrees"),
+    ]
+    if isinstance(args, WorkArgs):
+        rules += [
+            ("--budget", args.budget, lambda v: 0 < v <= 1, "above 0 and at most 1"),
+            ("--jobs", args.jobs, lambda v: v >= 1, "1 or more"),
+            ("--max-failures", args.max_failures, lambda v: v >= 1, "1 or more"),
+            ("--tile", args.tile, lambda v: v >= 32, "32 or more pixels"),
+            (
+                "--overlap",
+                args.overlap,
+                lambda v: 0 <= v < (args.tile or math.inf),
+                "0 or more, less than --tile",
+            ),
+        ]
+    for flag, value, fits, range_text in rules:
+        if value is not None and not fits(value):
+            raise UsageError(f"{value} is out of range", subject=flag, remedy=f"say a value {range_text}")
+
+
+def _bands(words: Sequence[str] | None) -> tuple[int, ...]:
+    bands = split(words)
+    if not all(b.isdecimal() and int(b) > 0 for b in bands):
+        raise UsageError("bands count from 1", subject="--bidx", remedy="say for example --bidx 4,3,2")
+    return tuple(int(b) for b in bands)
+
+
+def _number(flag: str, text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no number", subject=flag, remedy="say a number or nan") from None
+
+
+def refuse_idle_options(explicit: Sequence[str], adapters: Iterable[Adapter]) -> None:
+    """UsageError for a reading option on the command line that no input's reader obeys."""
+    used = list(adapters)
+    for name in explicit:
+        if used and not any(name in adapter.accepts for adapter in used):
+            kinds = " and ".join(sorted({a.domain.value for a in used}))
+            raise UsageError(
+                f"cannot act on {kinds} inputs",
+                subject=f"--{name}",
+                remedy="leave it out, or check the inputs",
+            )
+
+
+def check_device(name: str) -> str:
+    """A device's name. UsageError if it is none."""
+    if not _DEVICE.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no device", subject="--device", remedy="say auto, cpu, cuda, cuda:0 or mps"
+        )
+    return name

@@ -1,0 +1,250 @@
+"""One run of the model over inputs: what segment, depth, normals and tile have in common."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import typer
+
+from banana_cli import plan, sidecar
+from banana_cli.cli import runfile
+from banana_cli.cli.console import Console, Manner, clean
+from banana_cli.cli.gather import Gathered, gather, nothing_usable
+from banana_cli.cli.options import TalkArgs, WorkArgs
+from banana_cli.cli.reading import check_device, read_options
+from banana_cli.cli.world import EngineOptions, LazyEngine, World, real_world
+from banana_cli.errors import ExitStatus, InputError, UsageError
+from banana_cli.events import InputFailed
+from banana_cli.options import ReadOptions
+from banana_cli.pipeline import Job, OnError, RunResult, Settings, exit_status, run
+from banana_cli.types import Json, LayerKind
+
+STDOUT = "-"
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,7}$")
+Refuse = Callable[[Sequence[plan.Opened]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a verb wants of all inputs. ``refuse`` may object to the inputs themselves."""
+
+    args: WorkArgs
+    layers: tuple[LayerKind, ...]
+    formats: tuple[str, ...]
+    explicit: tuple[str, ...] = ()
+    refuse: Refuse | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """What is left to do, and how many outputs an earlier run has done."""
+
+    jobs: list[Job] = field(default_factory=list)
+    left_out: int = 0
+
+
+def console_of(args: TalkArgs, world: World) -> Console:
+    """The console that the options ask for."""
+    manner = Manner(as_json=args.as_json, quiet=args.quiet, verbose=args.verbose, debug=args.debug)
+    return Console(manner, stdout=world.stdout, stderr=world.stderr, environ=world.environ)
+
+
+def world_of(ctx: typer.Context) -> World:
+    """The world that a test put into the context, else the real one."""
+    return ctx.obj if isinstance(ctx.obj, World) else real_world()
+
+
+def execute(order: Order, world: World) -> ExitStatus:
+    """Find, plan, check, run, close. Errors of the whole run are raised, those of inputs reported."""
+    args = order.args
+    read = read_options(args, frozenset(order.layers))
+    with ExitStack() as stack:
+        console = stack.enter_context(console_of(args, world))
+        _refuse_stdout(args, world)
+        gathered = gather(args, order.explicit, read, world, console, stack)
+        if problem := nothing_usable(gathered):
+            raise problem
+        if not gathered.opened:
+            return exit_status(0, gathered.errors)
+        if order.refuse is not None:
+            order.refuse(gathered.opened)
+        options = _options_in_force(args, order, read)
+        target = _target(args, stack)
+        work = _plan(order, options, gathered, target, world, console)
+        if args.output == STDOUT:
+            _refuse_unstreamable(work)
+        if args.dry_run:
+            return _say_plan(work, gathered, console)
+        settings = Settings(
+            read=read,
+            tasks=world.tasks,
+            on_error=args.on_error,
+            max_failures=args.max_failures,
+            options=options,
+        )
+        result = _run(work, gathered, args, settings, world, console)
+        _close(order, options, target, work, result, world, console)
+        return result.status
+
+
+def _refuse_stdout(args: WorkArgs, world: World) -> None:
+    if args.output != STDOUT:
+        return
+    if args.as_json:
+        raise UsageError("stdout cannot hold both", subject="-o - --json", remedy="leave one of them out")
+    if world.stdout.isatty():
+        raise UsageError("stdout is a terminal", subject="-o -", remedy="redirect it into a file or a pipe")
+
+
+def _refuse_unstreamable(work: Work) -> None:
+    outputs = [output for job in work.jobs for output in job.outputs]
+    if len(outputs) > 1:
+        raise UsageError(
+            f"takes one output, not {len(outputs)}", subject="-o -", remedy="ask for one layer of one input"
+        )
+    if outputs and outputs[0].path.name.endswith(f".{outputs[0].layer.value}"):
+        raise UsageError("cannot take a folder", subject="-o -", remedy="name another --format")
+
+
+def _engine_options(args: WorkArgs, world: World) -> EngineOptions:
+    return EngineOptions(
+        weights=world.resolve_weights(args.weights, args.model),
+        device=check_device(args.device),
+        precision=args.precision.value,
+        budget=args.budget,
+        seed=args.seed,
+        threads=args.jobs,
+        tile=args.tile,
+        overlap=args.overlap,
+    )
+
+
+def _options_in_force(args: WorkArgs, order: Order, read: ReadOptions) -> dict[str, Json]:
+    """What the outputs depend on: kept in sidecars, compared by --resume. No folders, no loudness."""
+    return {
+        "layers": [layer.value for layer in order.layers],
+        "model": args.model,
+        "weights": args.weights.name if args.weights else None,
+        "device": check_device(args.device),
+        "precision": args.precision.value,
+        "budget": args.budget,
+        "tile": args.tile,
+        "overlap": args.overlap,
+        "seed": args.seed,
+        "domain": sidecar.to_json(args.domain),
+        "video": sidecar.to_json(asdict(read.video)),
+        "camera": sidecar.to_json(asdict(read.camera)),
+        "raster": sidecar.to_json(asdict(read.raster)),
+        "dicom": sidecar.to_json(asdict(read.dicom)),
+    }
+
+
+def _target(args: WorkArgs, stack: ExitStack) -> plan.Target:
+    """Where the outputs go. A word with a suffix names a file, unless it is a folder or ends with a slash."""
+    if args.output == STDOUT:
+        return plan.Target(folder=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="banana-"))))
+    path = Path(args.output)
+    is_folder = args.output.endswith(("/", "\\")) or path.is_dir() or not _SUFFIX.search(path.name)
+    return plan.Target(folder=path) if is_folder else plan.Target(folder=path.parent, file=path)
+
+
+def _plan(
+    order: Order,
+    options: dict[str, Json],
+    gathered: Gathered,
+    target: plan.Target,
+    world: World,
+    console: Console,
+) -> Work:
+    """Jobs for all inputs, checked: no collisions, nothing in the way, nothing done twice."""
+    args = order.args
+    wish = plan.Wish(
+        layers=order.layers,
+        formats=order.formats,
+        overwrite=args.overwrite,
+        resume=args.resume,
+        options=options,
+    )
+    plan.refuse_unknown(order.formats, world.formats)
+    jobs: list[Job] = []
+    kept: list[plan.Opened] = []
+    for opened in list(gathered.opened):
+        try:
+            jobs.append(plan.job_of(opened, wish, target, world.formats, inputs=len(gathered.opened)))
+            kept.append(opened)
+        except InputError as exc:
+            gathered.fail(exc, console)
+    plan.refuse_collisions(jobs)
+    work = Work()
+    for job, opened in zip(jobs, kept, strict=True):
+        settled = [plan.settle(output, opened, wish) for output in job.outputs]
+        todo = tuple(output for output in settled if output is not None)
+        work.left_out += len(settled) - len(todo)
+        if todo:
+            work.jobs.append(replace(job, outputs=todo))
+    plan.refuse_existing(work.jobs)
+    return work
+
+
+def _say_plan(work: Work, gathered: Gathered, console: Console) -> ExitStatus:
+    for job in work.jobs:
+        for output in job.outputs:
+            if console.manner.as_json:
+                facts = {"input": job.item.subject, "layer": output.layer, "format": output.format.name}
+                console.record({**facts, "path": str(output.path)})
+            else:
+                console.result(clean(f"{job.item.subject} -> {output.path} ({output.format.name})"))
+    return exit_status(len(work.jobs), gathered.errors)
+
+
+def _run(
+    work: Work, gathered: Gathered, args: WorkArgs, settings: Settings, world: World, console: Console
+) -> RunResult:
+    """Run the jobs; inputs that failed before count as the run's failures."""
+    early = tuple(InputFailed(subject=e.subject, error=e) for e in gathered.errors)
+    left = None if settings.max_failures is None else settings.max_failures - len(early)
+    if early and (settings.on_error is OnError.STOP or (left is not None and left <= 0)):
+        status = exit_status(work.left_out, gathered.errors, stopped=bool(work.jobs))
+        return RunResult(failures=early, status=status, stopped=True)
+    if not work.jobs:
+        return RunResult(failures=early, status=exit_status(work.left_out, gathered.errors))
+    options = _engine_options(args, world)
+    engine = LazyEngine(lambda: world.load_engine(options))
+    console.expect(len(work.jobs))
+    result = run(work.jobs, engine, replace(settings, max_failures=left), console.report)
+    failures = (*early, *result.failures)
+    errors = [f.error for f in failures]
+    status = exit_status(len(result.outputs) + work.left_out, errors, stopped=result.stopped)
+    return replace(result, failures=failures, status=status)
+
+
+def _close(
+    order: Order,
+    options: dict[str, Json],
+    target: plan.Target,
+    work: Work,
+    result: RunResult,
+    world: World,
+    console: Console,
+) -> None:
+    """The bytes for stdout, or run.json; then the last line."""
+    if work.left_out:
+        console.line(f"note: {work.left_out} outputs were done already")
+    if order.args.output == STDOUT:
+        for output in result.outputs:
+            if output.path.is_dir():  # some formats write a folder for some inputs only
+                raise UsageError("cannot take a folder", subject="-o -", remedy="name another --format")
+            with output.path.open("rb") as file:
+                shutil.copyfileobj(file, world.stdout.buffer)
+        world.stdout.flush()
+    elif result.outputs:
+        runfile.write(target.folder, options, result, shard=order.args.shard, console=console)
+    console.__exit__()
+    console.summary(result)
+    console.details(result)

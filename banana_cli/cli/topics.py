@@ -1,0 +1,56 @@
+"""``banana help TOPIC``: texts that belong to no single verb."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from banana_cli.errors import UsageError
+
+TOPICS = {
+    "exit-codes": """\
+0    all done
+1    a bug, with its traceback; please report it
+2    usage, or outputs that would collide
+3    some inputs failed, the others are done
+4    no usable input
+5    an output cannot be written, or exists already
+6    weights missing, foreign or altered
+130  Ctrl-C
+141  the reader of stdout went away (quiet)
+""",
+    "settings": """\
+Settings count in this order: the command line, BANANA_<OPTION> in the environment, ./banana.toml,
+$XDG_CONFIG_HOME/banana/config.toml, the defaults. A settings file names options as they are spelled:
+
+    budget = 0.2
+    device = "cuda"
+    [depth]
+    fov = 90
+""",
+    "outputs": """\
+<stem>.<masks|depth|normals>.<ext>   at the input's own size, below -o, with the tree of a folder mirrored
+<output>.json                        its sidecar: what it is, unit and encoding, model, options, times
+run.json                             closes a run
+
+Outputs appear whole or not at all; nothing is replaced without --overwrite.
+""",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("help", help=f"Texts on: {', '.join(TOPICS)}.")(topic)
+
+
+def topic(name: Annotated[str, typer.Argument(metavar="TOPIC", help="Which text.")] = "") -> None:
+    """Show one text. UsageError for a topic that does not exist."""
+    if name not in TOPICS:
+        raise UsageError(
+            f"no topic {name!r}" if name else "no topic is named",
+            subject="help",
+            remedy=f"topics: {', '.join(TOPICS)}; for a verb: banana VERB --help",
+        )
+    sys.stdout.write(TOPICS[name])

@@ -1,0 +1,103 @@
+"""What a run needs from outside, as one value: tests hand in another."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from banana_cli import weights_index
+from banana_cli.adapter import Adapter, Broken, SinkFormat, Task, discover
+from banana_cli.pipeline import Predictor
+from banana_cli.types import Frame, LayerKind, ModelFacts, Prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How the model is to be run; None leaves a choice to the engine."""
+
+    weights: Path
+    device: str = "auto"
+    precision: str = "auto"
+    budget: float | None = None
+    seed: int = 0
+    threads: int | None = None
+    tile: int | None = None
+    overlap: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Plugins, the model's loader and the standard streams."""
+
+    adapters: Mapping[str, Adapter]
+    formats: Mapping[str, SinkFormat]
+    tasks: Mapping[LayerKind, Task]
+    broken: Sequence[Broken]
+    load_engine: Callable[[EngineOptions], Predictor]
+    resolve_weights: Callable[[Path | None, str], Path]
+    stdin: BinaryIO
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str]
+
+
+def real_world() -> World:
+    """The installed plugins, the installed model and this process's streams."""
+    readers, sinks, tasks = (discover(f"banana.{kind}") for kind in ("adapters", "sinks", "tasks"))
+    by_layer = {task.layer: task for task in cast(Mapping[str, Task], tasks.found).values()}
+    return World(
+        adapters=cast(Mapping[str, Adapter], readers.found),
+        formats=cast(Mapping[str, SinkFormat], sinks.found),
+        tasks=by_layer,
+        broken=(*readers.broken, *sinks.broken, *tasks.broken),
+        load_engine=load_engine,
+        resolve_weights=weights_index.resolve,
+        stdin=sys.stdin.buffer,
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+        environ=os.environ,
+    )
+
+
+def load_engine(options: EngineOptions) -> Predictor:
+    """The model; torch is imported here and not before."""
+    from banana_cli.infer import Engine
+
+    choices = {} if options.overlap is None else {"overlap": options.overlap}
+    return Engine.load(
+        options.weights,
+        device=options.device,
+        precision=options.precision,
+        budget=options.budget,
+        seed=options.seed,
+        threads=options.threads,
+        tile=options.tile,
+        **choices,
+    )
+
+
+class LazyEngine:
+    """A model that is loaded when the first frame asks for it."""
+
+    def __init__(self, load: Callable[[], Predictor]) -> None:
+        self._load = load
+        self._engine: Predictor | None = None
+
+    @property
+    def _loaded(self) -> Predictor:
+        if self._engine is None:
+            self._engine = self._load()
+        return self._engine
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Which weights answer."""
+        return self._loaded.facts
+
+    def predict(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction:
+        """As the model itself."""
+        return self._loaded.predict(frame, kinds)

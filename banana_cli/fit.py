@@ -1,0 +1,80 @@
+"""The one invertible fit of a picture to the network: scale down, pad, and back. NumPy only.
+
+Pixel centres lie at half-integers of the plane (``align_corners=False``): row y of the fitted picture
+looks at row (y + 0.5) * source / inner - 0.5 of the source. Nothing is ever scaled up on the way in,
+padding lies below and to the right only, so pixel (0, 0) stays pixel (0, 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banana_cli.types import F32, ShapeError
+
+MULTIPLE = 32
+"""Both sides of a network picture are multiples of this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """(rows, columns) of the source, of the scaled picture, and of that picture with its padding."""
+
+    source: tuple[int, int]
+    inner: tuple[int, int]
+    padded: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if any(not 1 <= i <= min(s, p) for s, i, p in zip(self.source, self.inner, self.padded, strict=True)):
+            raise ShapeError(f"{self} scales up or cuts off")
+
+    @property
+    def scale_y(self) -> float:
+        """Network rows a source row, at most 1."""
+        return self.inner[0] / self.source[0]
+
+    @property
+    def scale_x(self) -> float:
+        """Network columns a source column, at most 1."""
+        return self.inner[1] / self.source[1]
+
+    @property
+    def scale(self) -> float:
+        """Network pixels a source pixel, for lengths that have no direction (focal length, pitch)."""
+        return float(np.sqrt(self.scale_y * self.scale_x))
+
+    @property
+    def scaled(self) -> bool:
+        """Whether pixels change at all; otherwise the fit only pads."""
+        return self.inner != self.source
+
+
+def plan_fit(shape: tuple[int, int], *, side: int | None = None, multiple: int = MULTIPLE) -> Fit:
+    """The fit of a picture (rows, columns): long side at most ``side`` pixels, padded to ``multiple``."""
+    if min(shape) < 1:
+        raise ShapeError(f"a picture of {shape} has no pixels")
+    long = max(shape)
+    ratio = 1.0 if side is None or long <= side else side / long
+    inner = (max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio)))
+    padded = (-(-inner[0] // multiple) * multiple, -(-inner[1] // multiple) * multiple)
+    return Fit(source=shape, inner=inner, padded=padded)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taps:
+    """Linear interpolation along one axis: value i = (1 - weight) * x[low] + weight * x[high]."""
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    weight: F32
+
+
+def taps(*, inner: int, source: int, start: int = 0, stop: int | None = None) -> Taps:
+    """Where pixels start..stop of a source axis look in the fitted axis, clamped at its ends."""
+    at = (np.arange(start, source if stop is None else stop) + 0.5) * (inner / source) - 0.5
+    at = np.clip(at, 0, inner - 1)
+    low = np.floor(at).astype(np.int64)
+    high = np.minimum(low + 1, inner - 1)
+    return Taps(low, high, (at - low).astype(np.float32))

@@ -1,0 +1,68 @@
+"""Cutting frames and layers into parts, and putting layers together again. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from banana_cli.types import NO_CLASS, Bool, Depth, Frame, Layer, LayerKind, Mask, Normals, Window
+
+NOTHING: Final[dict[LayerKind, float]] = {
+    LayerKind.MASKS: NO_CLASS,
+    LayerKind.DEPTH: float("nan"),
+    LayerKind.NORMALS: 0.0,
+}
+"""The value of a pixel without an answer."""
+
+
+def values_of(layer: Layer) -> NDArray[np.generic]:
+    """The layer's numbers, (H, W) or (3, H, W)."""
+    if isinstance(layer, Mask):
+        return layer.ids
+    return layer.values if isinstance(layer, Depth) else layer.xyz
+
+
+def with_values(layer: Layer, values: NDArray[np.generic], valid: Bool) -> Layer:
+    """A layer of the same meaning with other numbers, of the same type."""
+    if isinstance(layer, Mask):
+        return replace(layer, ids=values.astype(np.uint8, copy=False), valid=valid)
+    wide = values.astype(np.float32, copy=False)
+    if isinstance(layer, Normals):
+        return replace(layer, xyz=wide, valid=valid)
+    return replace(layer, values=wide, valid=valid)
+
+
+def crop_frame(frame: Frame, part: Window) -> Frame:
+    """The part of a frame (its own pixels, not the scene's) without copying; measured layers are dropped."""
+    rows, cols = part.slices()
+    return replace(frame, pixels=frame.pixels[:, rows, cols], valid=frame.valid[rows, cols], measured=())
+
+
+def crop_layer(layer: Layer, part: Window) -> Layer:
+    """The part of a layer, without copying."""
+    rows, cols = part.slices()
+    return with_values(layer, values_of(layer)[..., rows, cols], layer.valid[rows, cols])
+
+
+def join_bands(bands: Sequence[Layer]) -> Layer:
+    """Bands of rows, top to bottom, as one layer."""
+    if len(bands) == 1:
+        return bands[0]
+    values = np.concatenate([values_of(band) for band in bands], axis=-2)
+    return with_values(bands[0], values, np.concatenate([band.valid for band in bands]))
+
+
+def paste(layer: Layer, part: Window, shape: tuple[int, int]) -> Layer:
+    """The layer as ``part`` of a picture of ``shape``; no answer around it."""
+    if (layer.valid.shape) == shape:
+        return layer
+    small = values_of(layer)
+    values = np.full((*small.shape[:-2], *shape), NOTHING[layer.kind], small.dtype)
+    valid = np.zeros(shape, np.bool_)
+    values[..., *part.slices()] = small
+    valid[part.slices()] = layer.valid
+    return with_values(layer, values, valid)

@@ -1,0 +1,99 @@
+"""What the network says of a picture, stacked at its own resolution, and brought to the picture's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from banana_cli.fit import Fit, taps
+from banana_cli.model.net import Head, NetOutput
+from banana_cli.types import Window
+
+
+def widths(heads: frozenset[Head], classes: int) -> Iterator[tuple[Head, int]]:
+    """Heads in the order in which they are stacked, with their channels."""
+    for head, width in ((Head.LOGITS, classes), (Head.DEPTH, 1), (Head.NORMALS, 3)):
+        if head in heads:
+            yield head, width
+
+
+def stacked(out: NetOutput) -> Tensor:
+    """(B, C, H, W) fp32: the heads that were read, in the order of ``widths``."""
+    parts = [m.float() for m in (out.logits, out.depth_code, out.normals) if m is not None]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Maps:
+    """Stacked maps (C, h, w) of one ``region`` of a frame, on the CPU.
+
+    ``fit`` takes the region to (h, w); ``log_focal`` is the log of focal length over the longer of h
+    and w; ``kept`` the share of dense tokens.
+    """
+
+    stack: Tensor
+    heads: frozenset[Head]
+    classes: int
+    region: Window
+    fit: Fit
+    log_focal: float
+    kept: float
+
+    def channels(self, head: Head) -> slice:
+        """Where one head lies in the stack; empty if it was not read."""
+        start = 0
+        for one, width in widths(self.heads, self.classes):
+            if one is head:
+                return slice(start, start + width)
+            start += width
+        return slice(0, 0)
+
+    def band(self, start: int, stop: int) -> Tensor:
+        """(C, stop - start, columns of the region): the same rows that zooming the whole would give."""
+        return zoom(self.stack, self.fit, start, stop)
+
+
+def zoom(x: Tensor, fit: Fit, start: int, stop: int) -> Tensor:
+    """(C, h, w) at the fit's inner size -> rows start..stop at the source's size, bilinear."""
+    if not fit.scaled:
+        return x[:, start:stop]
+    if stop - start < fit.source[0]:  # rows first, so that a band knows its place in the whole
+        t = taps(inner=fit.inner[0], source=fit.source[0], start=start, stop=stop)
+        low, high = (x.index_select(1, torch.from_numpy(i)) for i in (t.low, t.high))
+        x = torch.lerp(low, high, torch.from_numpy(t.weight)[:, None])
+    size = (stop - start, fit.source[1])
+    return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def shrink(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """(C, H, W) -> (C, *size), each pixel the mean of what it covers (a triangle filter)."""
+    return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def fill_rays(rays: Tensor, corner: tuple[int, int], fit: Fit, focal_px: float) -> None:
+    """(2, h, w) <- ((x - cx) / f, (y - cy) / f) of source pixels, the axis through the source's middle.
+
+    ``corner`` is the (row, column) of the source where the rays begin; a moved corner needs scale 1.
+    """
+    steps = zip((1, 0), corner, fit.source, (fit.scale_y, fit.scale_x), strict=True)
+    for axis, start, length, scale in steps:
+        at = (torch.arange(rays.shape[2 - axis]) + start + 0.5) / scale
+        line = (at - length / 2) / focal_px
+        rays[axis] = line[:, None] if axis else line[None, :]
+
+
+def reached_from_border(empty: Tensor) -> Tensor:
+    """(h, w) bool -> the parts of it that touch the border."""
+    import cv2
+
+    count, labels = cv2.connectedComponents(empty.numpy().astype("uint8"), connectivity=4)
+    found = torch.from_numpy(labels)
+    border = torch.cat([found[0], found[-1], found[:, 0], found[:, -1]])
+    outside = torch.zeros(count, dtype=torch.bool)
+    outside[border.long()] = True
+    outside[0] = False
+    return outside[found.long()]

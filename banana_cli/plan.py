@@ -1,0 +1,204 @@
+"""What a run will write, decided and checked before the first frame is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from banana_cli import atomic, sidecar
+from banana_cli.adapter import SinkFormat, SourceInfo
+from banana_cli.errors import BananaError, InputError, OutputError, UsageError
+from banana_cli.inputs import Found
+from banana_cli.options import ReadOptions
+from banana_cli.pipeline import Job, Output
+from banana_cli.types import Json, LayerKind
+
+ORDER = tuple(LayerKind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where outputs go: below ``folder``, or to exactly ``file``."""
+
+    folder: Path
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the user asked of every input."""
+
+    layers: tuple[LayerKind, ...]
+    formats: tuple[str, ...] = ()
+    overwrite: bool = False
+    resume: bool = False
+    options: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An input whose header was read."""
+
+    found: Found
+    info: SourceInfo
+
+
+def chosen_formats(
+    opened: Opened, layer: LayerKind, wish: Wish, formats: Mapping[str, SinkFormat]
+) -> list[SinkFormat]:
+    """The formats for one layer of one input; UsageError if none of the named ones can hold it."""
+    fitting = [f for f in formats.values() if layer in f.layers and opened.info.domain in f.domains]
+    names = wish.formats or (opened.info.formats[layer],)
+    chosen = [f for name in dict.fromkeys(names) for f in fitting if f.name == name]
+    if chosen:
+        return chosen
+    can = ", ".join(sorted(f.name for f in fitting)) or "none installed"
+    raise UsageError(
+        f"cannot hold {layer.value} of a {opened.info.domain.value} input ({opened.info.kind})",
+        subject=f"format {', '.join(names)}",
+        remedy=f"--format with one of: {can}",
+    )
+
+
+def outputs_of(opened: Opened, wish: Wish, target: Target, formats: Mapping[str, SinkFormat]) -> list[Output]:
+    """All outputs of one input. InputError if it can give none of the layers asked for."""
+    item, info = opened.found.item, opened.info
+    layers = [layer for layer in ORDER if layer in wish.layers and layer in info.formats]
+    if not layers:
+        asked = " or ".join(layer.value for layer in wish.layers)
+        raise InputError(f"gives no {asked} ({info.kind})", subject=item.subject, remedy="see `banana info`")
+    outputs = []
+    for layer in layers:
+        for chosen in chosen_formats(opened, layer, wish, formats):
+            name = f"{item.stem}.{layer.value}{chosen.suffix(layer, info)}"
+            outputs.append(Output(layer=layer, format=chosen, path=target.folder / item.folder / name))
+    return outputs
+
+
+def to_file(one: Opened, wish: Wish, file: Path, formats: Mapping[str, SinkFormat], *, inputs: int) -> Output:
+    """The single output of a run that names its file; the suffix may choose the format."""
+    layers = [layer for layer in ORDER if layer in wish.layers]
+    if inputs != 1 or len(layers) != 1:
+        raise UsageError(
+            f"is one file for {inputs} inputs and {len(layers)} layers",
+            subject=str(file),
+            remedy="name a folder (end it with /), or ask for one layer of one input",
+        )
+    layer = layers[0]
+    if not wish.formats:
+        wish = replace(wish, formats=_by_suffix(one, layer, file, formats))
+    output, *more = outputs_of(one, wish, Target(folder=file.parent), formats)
+    suffix = output.format.suffix(layer, one.info)
+    if more or (suffix and not file.name.lower().endswith(suffix)):
+        raise UsageError(
+            f"cannot be {' and '.join(wish.formats)} ({suffix})",
+            subject=str(file),
+            remedy=f"name it *{suffix}, or a folder (end it with /)",
+        )
+    return replace(output, path=file)
+
+
+def _by_suffix(
+    opened: Opened, layer: LayerKind, file: Path, formats: Mapping[str, SinkFormat]
+) -> tuple[str, ...]:
+    info = opened.info
+    fitting = [f for f in formats.values() if layer in f.layers and info.domain in f.domains]
+    by_name = {f.name: f.suffix(layer, info) for f in fitting}
+    names = sorted(
+        (n for n, suffix in by_name.items() if suffix and file.name.lower().endswith(suffix)),
+        key=lambda n: n != info.formats.get(layer),
+    )
+    if names:
+        return (names[0],)
+    known = ", ".join(sorted({s for s in by_name.values() if s}))
+    raise UsageError(
+        f"no format for {layer.value} of this input has that suffix",
+        subject=str(file),
+        remedy=f"use one of {known}, or name a folder (end it with /)",
+    )
+
+
+def inspect(found: Found, read: ReadOptions) -> Opened:
+    """Read the header of one input. InputError if it cannot be read."""
+    return Opened(found=found, info=found.adapter.inspect(found.item, read))
+
+
+def refuse_collisions(jobs: Iterable[Job]) -> None:
+    """UsageError if two inputs would write one output, or an output would replace an input."""
+    writers: dict[Path, tuple[Job, Output]] = {}
+    jobs = tuple(jobs)
+    sources = {path.resolve(): job for job in jobs for path in job.item.paths}
+    for job in jobs:
+        for output in job.outputs:
+            path = output.path.resolve()
+            if path in sources:
+                raise UsageError(
+                    f"is itself an input, and would be written for {job.item.subject}",
+                    subject=str(output.path),
+                    remedy="name another folder with -o",
+                )
+            other, first = writers.setdefault(path, (job, output))
+            if first is not output:
+                raise UsageError(
+                    f"would be written for both {_whose(other, first)} and {_whose(job, output)}",
+                    subject=str(output.path),
+                    remedy="run them one by one, each with its own -o",
+                )
+
+
+def _whose(job: Job, output: Output) -> str:
+    return f"{job.item.subject} ({output.format.name})"
+
+
+def refuse_existing(jobs: Iterable[Job]) -> None:
+    """OutputError if an output stands already, or its folder cannot be written."""
+    taken: list[BananaError] = []
+    for output in (output for job in jobs for output in job.outputs):
+        try:
+            atomic.refuse_unwritable(output.path.parent)
+            atomic.refuse_existing(output.path, overwrite=output.overwrite)
+        except OutputError as exc:
+            taken.append(exc)
+    if len(taken) > 1:
+        first = taken[0]
+        raise OutputError(
+            f"{first.message} (and {len(taken) - 1} more)", subject=first.subject, remedy=first.remedy
+        )
+    if taken:
+        raise taken[0]
+
+
+def settle(output: Output, opened: Opened, wish: Wish) -> Output | None:
+    """The output with its leave to replace what stands there; None if ``resume`` finds it done."""
+    if wish.overwrite:
+        output = replace(output, overwrite=True)
+    if not wish.resume:
+        return output
+    facts = sidecar.read(sidecar.sidecar_path(output.path))
+    if facts is None:
+        return output
+    if not facts.get("complete"):
+        return replace(output, overwrite=True)
+    same_input = facts.get("input") == sidecar.describe_input(opened.found.item)
+    same_options = facts.get("options") == sidecar.to_json(wish.options or {})
+    return None if output.path.exists() and same_input and same_options else output
+
+
+def refuse_unknown(names: Sequence[str], formats: Mapping[str, SinkFormat]) -> None:
+    """UsageError for a format that nobody offers."""
+    for name in names:
+        if name not in formats:
+            known = ", ".join(sorted(formats)) or "none installed"
+            raise UsageError("is no format", subject=f"--format {name}", remedy=f"formats: {known}")
+
+
+def job_of(
+    opened: Opened, wish: Wish, target: Target, formats: Mapping[str, SinkFormat], *, inputs: int
+) -> Job:
+    """One input's job. InputError if it gives no such layer, UsageError if a format or name cannot be."""
+    if target.file is None:
+        outputs = outputs_of(opened, wish, target, formats)
+    else:
+        outputs = [to_file(opened, wish, target.file, formats, inputs=inputs)]
+    return Job(item=opened.found.item, adapter=opened.found.adapter, outputs=tuple(outputs))

@@ -1,0 +1,124 @@
+"""The installed command on real files that are wrong: exit codes, two lines, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .fakes import Fakes
+
+
+def banana(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["banana", *words], cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def photo(path: Path) -> Path:
+    from PIL import Image
+
+    pixels = np.linspace(0, 255, 40 * 64 * 3).reshape(40, 64, 3).astype(np.uint8)
+    Image.fromarray(pixels).save(path, format="PNG")
+    return path
+
+
+def parts(folder: Path) -> list[str]:
+    return [p.name for p in folder.rglob("*") if ".part" in p.name]
+
+
+def test_every_wrong_file_has_its_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("hello")
+    whole = photo(tmp_path / "whole.png").read_bytes()
+    (tmp_path / "truncated.png").write_bytes(whole[:20])
+    (tmp_path / "header.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\0\0\0UL\4\0")
+    (tmp_path / "head.tif").write_bytes(b"II*\0\x08\0\0\0")
+    names = ["missing.png", "empty.mp4", "text.mp4", "truncated.png", "header.dcm", "head.tif"]
+    done = banana(tmp_path, "info", *names)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 4 and done.stdout == "", done.stderr
+    assert len(lines) == 2 * len(names)
+    for name, first, second in zip(names, lines[::2], lines[1::2], strict=True):
+        assert first.startswith(f"banana: {name}: ") and second.startswith("  try: ")
+    both = banana(tmp_path, "info", "whole.png", *names)
+    assert both.returncode == 3 and "64 x 40 px" in both.stdout
+
+
+def test_content_and_not_the_suffix_decides(tmp_path: Path) -> None:
+    photo(tmp_path / "photo.tif")
+    done = banana(tmp_path, "info", "photo.tif")
+    assert done.returncode == 0 and "driving" in done.stdout
+
+
+def test_a_folder_where_a_file_is(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png")
+    (tmp_path / "out").write_text("a file")
+    done = banana(tmp_path, "segment", "a.png", "-o", "out/deep")
+    assert done.returncode == 5 and len(done.stderr.splitlines()) == 2
+
+
+def test_missing_and_foreign_weights(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png")
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    for weights in ("nowhere.safetensors", "junk.safetensors"):
+        done = banana(tmp_path, "segment", "a.png", "--weights", weights)
+        assert done.returncode == 6, done.stderr
+        assert weights in done.stderr.splitlines()[-2] and done.stderr.splitlines()[-1].startswith("  try: ")
+    assert {p.name for p in tmp_path.iterdir()} >= {"a.png", "junk.safetensors"}
+    assert not parts(tmp_path) and not list(tmp_path.glob("a.masks*"))
+
+
+def test_debug_shows_the_traceback_and_nothing_else_does(tmp_path: Path) -> None:
+    assert "Traceback" in banana(tmp_path, "info", "missing", "--debug").stderr
+    assert "Traceback" not in banana(tmp_path, "info", "missing", "-v").stderr
+
+
+def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png")
+    command = f"{sys.executable} -m banana_cli info {'a.png ' * 3} {tmp_path} | true"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+
+
+_SLOW = """
+import sys
+from banana_cli.cli.main import main, _prepare
+from tests.cli.fakes import Fakes
+_prepare(loud=False)
+fakes = Fakes()
+sys.exit(main(["segment", "slow.clip", "-o", "out"], fakes.world()))
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupts_leave_no_part(tmp_path: Path, number: int, status: int) -> None:
+    (tmp_path / "slow.clip").write_text("FAKE 4 6 1000 slow=0.05")
+    root = str(Path(__file__).resolve().parents[2])
+    run = subprocess.Popen(
+        [sys.executable, "-c", _SLOW], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}
+    )
+    deadline = time.monotonic() + 30
+    while not parts(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert parts(tmp_path)
+    run.send_signal(number)
+    assert run.wait(timeout=30) == status
+    assert not parts(tmp_path) and not list(tmp_path.glob("out/slow.masks*"))
+
+
+def test_broken_plugins_are_named_where_they_matter(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from banana_cli.adapter import Broken
+    from banana_cli.cli.main import main
+
+    (tmp_path / "scan.xyz").write_text("nobody's")
+    fakes = Fakes()
+    broken = (Broken(name="xyz", group="banana.adapters", reason="ImportError: no xyz"),)
+    assert main(["info", str(tmp_path / "scan.xyz")], replace(fakes.world(), broken=broken)) == 4
+    assert "mend the plugin xyz (ImportError: no xyz)" in fakes.err.getvalue()

@@ -1,0 +1,515 @@
+"""The engine moves no pixel: identities with a transparent network, then the real one's manners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from banana_cli.classes import TABLE_OF
+from banana_cli.codec import HEIGHT_NOTE
+from banana_cli.errors import UsageError, WeightsError
+from banana_cli.infer import Engine, EngineOptions
+from banana_cli.model.net import BananaNet, Features, Head, NetInput, NetOutput
+from banana_cli.model.weights import save_model
+from banana_cli.specs import SPECS
+from banana_cli.types import (
+    NO_CLASS,
+    Band,
+    Depth,
+    DepthKind,
+    Frame,
+    Json,
+    LayerKind,
+    Mask,
+    Modality,
+    ModelFacts,
+    Normals,
+    Pitch,
+    Provenance,
+    Unit,
+    View,
+    Window,
+)
+
+FACTS = ModelFacts(name="glass", weights_sha256="0" * 64, budget=1.0, precision="fp32", device="cpu")
+MASKS, DEPTH, NORMALS = (frozenset({kind}) for kind in LayerKind)
+ALL = frozenset(LayerKind)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Any geometry."""
+
+    focal: float | None = None
+    size: Pitch | None = None
+
+    def focal_px(self) -> float | None:
+        return self.focal
+
+    def pitch(self) -> Pitch | None:
+        return self.size
+
+    def describe(self) -> dict[str, Json]:
+        return {}
+
+
+def frame_of(
+    pixels: np.ndarray,
+    modality: Modality = Modality.STREET,
+    *,
+    valid: np.ndarray | None = None,
+    camera: Camera | None = None,
+    **place: object,
+) -> Frame:
+    """A frame of one or three bands whose values are already in [0, 1]."""
+    bands = tuple(Band(name=str(i), unit="1") for i in range(len(pixels)))
+    return Frame(
+        pixels=pixels.astype(np.float32),
+        valid=np.ones(pixels.shape[1:], bool) if valid is None else valid,
+        bands=bands,
+        views=tuple(View(band=i, low=0, high=1) for i in range(len(pixels))),
+        modality=modality,
+        geometry=camera or Camera(focal=500.0),
+        provenance=Provenance(source="test", index=0, **place),  # type: ignore[arg-type]
+    )
+
+
+class Glass:
+    """A network that one sees through: class 1 where the first channel is bright, depth and normals likewise.
+
+    ``position`` adds what depends on where a pixel lies in its tile, as padding does in a real network.
+    """
+
+    def __init__(self, position: float = 0.0) -> None:
+        self.position = position
+        self.seen: list[NetInput] = []
+
+    def features(self, inp: NetInput, budget: float) -> Features:
+        self.seen.append(inp)
+        assert inp.image.shape[-2] % 32 == 0 and inp.image.shape[-1] % 32 == 0
+        assert 0 <= float(inp.image.min()) and float(inp.image.max()) <= 1
+        empty = torch.zeros(len(inp.image), 1)
+        return Features(f4=inp.image, registers=empty, score=empty, kept=budget)
+
+    def read(self, features: Features, modality: Modality, heads: frozenset[Head]) -> NetOutput:
+        image = features.f4
+        rows = torch.arange(image.shape[-2]).sin()[:, None] * self.position
+        bright = image[:, :1] + rows
+        logits = torch.full((len(image), len(TABLE_OF[modality]), *image.shape[-2:]), -9.0)
+        logits[:, 0], logits[:, 1] = 0.5, bright[:, 0]
+        return NetOutput(
+            logits=logits if Head.LOGITS in heads else None,
+            depth_code=bright if Head.DEPTH in heads else None,
+            normals=torch.cat([bright, 1 - bright, -torch.ones_like(bright)], 1)
+            if Head.NORMALS in heads
+            else None,
+            log_focal=torch.zeros(len(image)),
+            kept=features.kept,
+        )
+
+
+def glass(**options: object) -> Engine:
+    return Engine(Glass(), FACTS, EngineOptions(**options))  # type: ignore[arg-type]
+
+
+def impulse(shape: tuple[int, int], at: tuple[int, int]) -> np.ndarray:
+    pixels = np.zeros((3, *shape), np.float32)
+    pixels[:, *at] = 1
+    return pixels
+
+
+def found(mask: Mask) -> list[list[int]]:
+    return np.argwhere(mask.ids == 1).tolist()
+
+
+# --- nothing moves --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", range(1, 97))
+def test_an_impulse_stays_at_its_pixel_for_every_residue(rows: int) -> None:
+    cols = 1 + (rows * 37) % 101
+    engine = glass()
+    for at in {(0, 0), (rows - 1, cols - 1), (rows // 2, cols // 3)}:
+        answer = engine.predict(frame_of(impulse((rows, cols), at)), ALL)
+        assert found(answer.get(Mask)) == [list(at)]
+        depth = answer.get(Depth).values
+        assert depth.shape == (rows, cols)
+        assert np.argwhere(depth > 2).tolist() == [list(at)]
+        assert np.argwhere(answer.get(Normals).xyz[0] > 0).tolist() == [list(at)]
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.integers(520, 1400), st.integers(33, 800), st.booleans(), st.data())
+def test_a_scaled_spot_keeps_its_centre(long: int, short: int, tall: bool, data: st.DataObject) -> None:
+    shape = (long, short) if tall else (short, long)
+    spot = 4 * -(-long // 512)
+    at = [data.draw(st.integers(2 * spot, max(2 * spot, n - 3 * spot))) for n in shape]
+    pixels = np.zeros((3, *shape), np.float32)
+    pixels[:, at[0] : at[0] + spot, at[1] : at[1] + spot] = 1
+    depth = glass().predict(frame_of(pixels), DEPTH).get(Depth).values
+    assert depth.shape == shape
+    mass = np.log(depth.astype(np.float64)) - np.log(depth.min())
+    inside = [min(spot, n - a) for n, a in zip(shape, at, strict=True)]
+    for axis in (0, 1):
+        centre = (mass.sum(axis=1 - axis) * np.arange(shape[axis])).sum() / mass.sum()
+        assert abs(centre - (at[axis] + (inside[axis] - 1) / 2)) <= 0.5
+
+
+def test_bands_of_rows_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = frame_of(np.random.default_rng(1).random((3, 700, 900)))
+    whole = glass().predict(frame, ALL)
+    monkeypatch.setattr("banana_cli.infer._BAND_BYTES", 900 * 24 * 4 * 7)
+    banded = glass().predict(frame, ALL)
+    assert (whole.get(Mask).ids == banded.get(Mask).ids).mean() > 0.999  # but for rounding
+    assert np.allclose(whole.get(Depth).values, banded.get(Depth).values, rtol=5e-5)
+    assert np.allclose(whole.get(Normals).xyz, banded.get(Normals).xyz, atol=5e-5)
+
+
+# --- tiles ----------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([64, 96, 100]), st.integers(0, 32))
+def test_tiles_of_glass_are_the_identity(rows: int, cols: int, tile: int, overlap: int) -> None:
+    pixels = np.random.default_rng(rows).random((1, rows, cols)).astype(np.float32)
+    engine = glass(tile=tile, overlap=overlap)
+    answer = engine.predict(frame_of(pixels, Modality.AERIAL), ALL)
+    want = 2 * np.expm1(pixels[0])
+    assert np.allclose(answer.get(Depth).values, want, atol=1e-5)
+    assert np.array_equal(answer.get(Mask).ids, pixels[0] > 0.5)
+
+
+def blocks(shape: tuple[int, int], stride: int, cores: int) -> list[tuple[Window, Window]]:
+    out = []
+    for top in range(0, shape[0], stride * cores):
+        for left in range(0, shape[1], stride * cores):
+            core = Window(
+                top=top,
+                left=left,
+                height=min(stride * cores, shape[0] - top),
+                width=min(stride * cores, shape[1] - left),
+            )
+            low = max(0, top - stride), max(0, left - stride)
+            high = min(shape[0], core.bottom + stride), min(shape[1], core.right + stride)
+            window = Window(top=low[0], left=low[1], height=high[0] - low[0], width=high[1] - low[1])
+            out.append((window, core))
+    return out
+
+
+@pytest.mark.parametrize("shape", [(200, 210), (137, 64), (57, 300)])
+@pytest.mark.parametrize("cores", [1, 2])
+def test_blocks_of_a_scene_equal_the_scene(shape: tuple[int, int], cores: int) -> None:
+    scene = np.random.default_rng(2).random((1, *shape)).astype(np.float32)
+    valid = np.random.default_rng(3).random(shape) > 0.2
+    engine = Engine(Glass(position=0.3), FACTS, EngineOptions(tile=64, overlap=8))
+    whole = engine.predict(frame_of(scene, Modality.AERIAL, valid=valid), ALL)
+    for window, core in blocks(shape, 56, cores):
+        rows, cols = window.slices()
+        place = {"window": window, "core": core, "scene_shape": shape}
+        part = frame_of(scene[:, rows, cols], Modality.AERIAL, valid=valid[rows, cols], **place)
+        answer = engine.predict(part, ALL)
+        here = core.within(window).slices()
+        assert np.allclose(
+            answer.get(Depth).values[here], whole.get(Depth).values[core.slices()], atol=1e-5, equal_nan=True
+        )
+        assert np.array_equal(answer.get(Mask).ids[here], whole.get(Mask).ids[core.slices()])
+        outside = np.ones(part.shape, bool)
+        outside[here] = False
+        assert not answer.get(Mask).valid[outside].any(), "only the core is answered for"
+
+
+def test_a_halo_that_is_too_small_still_answers_for_the_core() -> None:
+    scene = np.random.default_rng(4).random((1, 300, 300)).astype(np.float32)
+    window = Window(top=100, left=100, height=90, width=90)
+    core = Window(top=110, left=110, height=60, width=60)
+    part = frame_of(
+        scene[:, *window.slices()], Modality.AERIAL, window=window, core=core, scene_shape=(300, 300)
+    )
+    answer = glass(tile=128, overlap=16).predict(part, DEPTH).get(Depth)
+    want = 2 * np.expm1(scene[0][core.slices()])
+    assert np.allclose(answer.values[core.within(window).slices()], want, atol=1e-5)
+
+
+def test_tiles_without_a_valid_pixel_are_skipped() -> None:
+    net = Glass()
+    valid = np.zeros((64, 300), bool)
+    valid[5, 290] = True
+    engine = Engine(net, FACTS, EngineOptions(tile=64, overlap=8))
+    mask = engine.predict(frame_of(np.ones((1, 64, 300)), Modality.AERIAL, valid=valid), MASKS).get(Mask)
+    assert sum(len(inp.image) for inp in net.seen) == 1
+    assert found(mask) == [[5, 290]] and (mask.ids[~valid] == NO_CLASS).all()
+
+
+# --- what may be answered -------------------------------------------------------------------------
+
+
+def test_invalid_pixels_are_never_answered_and_never_seen() -> None:
+    pixels = np.random.default_rng(5).random((3, 60, 70))
+    valid = np.random.default_rng(6).random((60, 70)) > 0.5
+    pixels[:, ~valid] = np.nan
+    net = Glass()
+    answer = Engine(net, FACTS, EngineOptions()).predict(frame_of(pixels, valid=valid), ALL)
+    assert (answer.get(Mask).ids[~valid] == NO_CLASS).all() and answer.get(Mask).valid[valid].all()
+    assert np.isnan(answer.get(Depth).values[~valid]).all()
+    assert (answer.get(Normals).xyz[:, ~valid] == 0).all()
+    seen = net.seen[0]
+    assert (seen.image[0, :, :60, :70].numpy()[:, ~valid] == 0).all()
+    assert np.array_equal(seen.valid[0, 0, :60, :70].numpy() > 0, valid)
+    assert not seen.valid[0, 0, 60:].any() and not seen.valid[0, 0, :, 70:].any()
+
+
+def test_scaling_down_does_not_bleed_from_invalid_pixels() -> None:
+    pixels = np.full((3, 600, 1024), 0.7, np.float32)
+    valid = np.ones((600, 1024), bool)
+    valid[:, 301:] = False
+    net = Glass()
+    Engine(net, FACTS, EngineOptions()).predict(frame_of(pixels, valid=valid), MASKS)
+    seen = net.seen[0]
+    inside = seen.valid[0, 0] > 0
+    assert torch.allclose(seen.image[0, 0][inside], torch.tensor(0.7), atol=1e-5)
+    assert inside[:300, :150].all() and not inside[:, 152:].any()
+
+
+def test_impossible_classes_are_never_answered() -> None:
+    pixels = np.zeros((1, 40, 40))  # class 0, background, which a CT cannot hold
+    mask = glass().predict(frame_of(pixels, Modality.CT), MASKS).get(Mask)
+    assert mask.table.names[1] == "air" and (mask.ids == 1).all()
+
+
+class Sky(Glass):
+    """Class "sky" in the upper half."""
+
+    def read(self, features: Features, modality: Modality, heads: frozenset[Head]) -> NetOutput:
+        out = super().read(features, modality, heads)
+        assert out.logits is not None, "depth of a street needs the sky"
+        out.logits[:, TABLE_OF[modality].id_of("sky"), :20] = 99.0
+        return out
+
+
+def test_the_sky_has_neither_depth_nor_normal() -> None:
+    engine = Engine(Sky(), FACTS, EngineOptions())
+    answer = engine.predict(frame_of(np.ones((3, 40, 50))), DEPTH | NORMALS)
+    assert {layer.kind for layer in answer.layers} == {LayerKind.DEPTH, LayerKind.NORMALS}
+    for layer in answer.layers:
+        assert not layer.valid[:20].any() and layer.valid[20:].all()
+
+
+class Body(Glass):
+    """Bone where the picture is bright, air elsewhere."""
+
+    def read(self, features: Features, modality: Modality, heads: frozenset[Head]) -> NetOutput:
+        out = super().read(features, modality, heads)
+        assert out.logits is not None
+        bone = TABLE_OF[modality].id_of("bone")
+        out.logits[:, bone] = torch.where(features.f4[:, 0] > 0.5, 9.0, -9.0)
+        return out
+
+
+def test_depth_of_a_scan_ends_at_the_skin_but_not_at_air_inside() -> None:
+    pixels = np.zeros((1, 50, 50))
+    pixels[0, 10:40, 10:40] = 1
+    pixels[0, 20:30, 20:30] = 0
+    valid = np.ones((50, 50), bool)
+    valid[:3] = False
+    pitch = Pitch(row=0.5, col=0.5, unit=Unit.MILLIMETRE)
+    frame = frame_of(pixels, Modality.CT, valid=valid, camera=Camera(size=pitch))
+    depth = Engine(Body(), FACTS, EngineOptions()).predict(frame, DEPTH).get(Depth)
+    body = np.zeros((50, 50), bool)
+    body[10:40, 10:40] = True
+    assert np.array_equal(depth.valid, body)
+
+
+# --- units ----------------------------------------------------------------------------------------
+
+
+def test_a_known_focal_length_scales_metres() -> None:
+    frame = frame_of(np.ones((3, 64, 64)), camera=Camera(focal=1000.0))
+    answer = glass().predict(frame, DEPTH)
+    assert np.allclose(answer.get(Depth).values, np.e * 2)
+    assert answer.notes == {"focal_px": 1000.0, "focal_source": "given"}
+
+
+def test_metres_do_not_depend_on_the_size_of_the_picture() -> None:
+    one = glass().predict(frame_of(np.ones((3, 300, 400)), camera=Camera(focal=400.0)), DEPTH)
+    net = Glass()
+    two = Engine(net, FACTS, EngineOptions()).predict(
+        frame_of(np.ones((3, 900, 1200)), camera=Camera(focal=1200.0)), DEPTH
+    )
+    # 900x1200 is seen at 384x512, where the focal length is 512 px.
+    assert np.allclose(two.get(Depth).values / one.get(Depth).values[0, 0], 512 / 400)
+    rays = net.seen[0].rays[0]
+    assert abs(float(rays[0, 0, 511]) - (1199 / 2 - 0.67) / 1200) < 1e-3
+    assert torch.allclose(rays[0, :, :512], -rays[0, :, :512].flip(1), atol=1e-6)
+    assert torch.allclose(rays[1, :384], -rays[1, :384].flip(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_an_unknown_camera_is_estimated_and_said_so(tile: int | None) -> None:
+    net = Glass()
+    engine = Engine(net, FACTS, EngineOptions(tile=tile, overlap=8))
+    answer = engine.predict(frame_of(np.ones((3, 48, 64)), camera=Camera()), DEPTH)
+    assert answer.notes["focal_source"] == "estimated"
+    assert answer.notes["focal_px"] == pytest.approx(64)
+    assert not net.seen[0].rays.any()
+
+
+@pytest.mark.parametrize(
+    ("modality", "unit", "kind", "note"),
+    [
+        (Modality.AERIAL, Unit.METRE, DepthKind.METRIC, HEIGHT_NOTE),
+        (Modality.CT, Unit.MILLIMETRE, DepthKind.METRIC, "depth below the skin"),
+        (Modality.XRAY, Unit.ONE, DepthKind.RELATIVE, "path length through the body"),
+        (Modality.VISIBLE, Unit.MILLIMETRE, DepthKind.METRIC, "distance along the optical axis"),
+    ],
+)
+def test_depth_says_what_it_is(modality: Modality, unit: Unit, kind: DepthKind, note: str) -> None:
+    pitch = Pitch(row=0.5, col=2.0, unit=Unit.METRE if unit is Unit.METRE else Unit.MILLIMETRE)
+    net = Glass()
+    frame = frame_of(np.full((1, 40, 40), 0.8), modality, camera=Camera(size=pitch))
+    depth = Engine(net, FACTS, EngineOptions()).predict(frame, DEPTH).get(Depth)
+    assert (depth.unit, depth.depth_kind, depth.note) == (unit, kind, note)
+    assert torch.allclose(net.seen[0].log_pitch, torch.zeros(1))
+
+
+@pytest.mark.parametrize("modality", [Modality.CT, Modality.VISIBLE])
+def test_depth_without_a_pixel_size_is_relative(modality: Modality) -> None:
+    net = Glass()
+    frame = frame_of(np.full((1, 40, 40), 0.8), modality, camera=Camera())
+    depth = Engine(net, FACTS, EngineOptions()).predict(frame, DEPTH).get(Depth)
+    assert (depth.unit, depth.depth_kind) == (Unit.ONE, DepthKind.RELATIVE)
+    assert torch.isnan(net.seen[0].log_pitch).all()
+    assert (depth.values[depth.valid] <= 1).all()
+
+
+def test_ultrasound_has_masks_only() -> None:
+    answer = glass().predict(frame_of(np.ones((1, 40, 40)), Modality.ULTRASOUND), ALL)
+    assert [layer.kind for layer in answer.layers] == [LayerKind.MASKS]
+
+
+def test_measured_layers_pass_through_and_the_model_is_not_asked_for_them() -> None:
+    frame = frame_of(np.ones((3, 40, 40)))
+    measured = Depth(
+        values=np.full((40, 40), 7, np.float32),
+        valid=np.ones((40, 40), bool),
+        depth_kind=DepthKind.METRIC,
+        unit=Unit.MILLIMETRE,
+    )
+    net = Glass()
+    engine = Engine(net, FACTS, EngineOptions())
+    given = replace(frame, measured=(measured,))
+    assert engine.predict(given, DEPTH).layers == (measured,) and not net.seen
+    both = engine.predict(given, DEPTH | MASKS)
+    assert both.get(Depth) is measured and both.get(Mask).valid.all() and len(net.seen) == 1
+
+
+def test_one_pass_serves_all_kinds_and_stages_are_timed() -> None:
+    net = Glass()
+    answer = Engine(net, FACTS, EngineOptions(budget=0.4)).predict(frame_of(np.ones((3, 40, 40))), ALL)
+    assert len(net.seen) == 1 and answer.tokens_kept == 0.4
+    assert set(answer.seconds) == {"fit", "model", "decode"} and min(answer.seconds.values()) >= 0
+
+
+def test_views_cut_bands_into_the_unit_range() -> None:
+    net = Glass()
+    pixels = np.stack([np.full((32, 32), -1000.0), np.full((32, 32), 40.0)])
+    frame = Frame(
+        pixels=pixels.astype(np.float32),
+        valid=np.ones((32, 32), bool),
+        bands=(Band(name="a", unit="HU"), Band(name="b", unit="HU")),
+        views=(
+            View(band=0, low=-500, high=500),
+            View(band=1, low=0, high=80),
+            View(band=1, low=-60, high=-20),
+        ),
+        modality=Modality.CT,
+        geometry=Camera(),
+        provenance=Provenance(source="test", index=0),
+    )
+    Engine(net, FACTS, EngineOptions()).predict(frame, MASKS)
+    assert net.seen[0].image[0, :, 0, 0].tolist() == [0.0, 0.5, 1.0]
+
+
+# --- the real network -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real() -> Callable[..., Engine]:
+    torch.manual_seed(0)
+    net = BananaNet(SPECS["pico"]).eval()
+    return lambda **options: Engine(net, FACTS, EngineOptions(**options))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (31, 33), (97, 64), (64, 700)])
+@pytest.mark.parametrize("modality", [Modality.STREET, Modality.CT, Modality.AERIAL])
+def test_the_network_answers_at_the_size_of_odd_frames(
+    real: Callable[..., Engine], shape: tuple[int, int], modality: Modality
+) -> None:
+    pixels = np.random.default_rng(7).random((3, *shape)).astype(np.float32)
+    valid = np.random.default_rng(9).random(shape) > 0.1
+    engine, frame = real(budget=0.27), frame_of(pixels, modality, valid=valid, camera=Camera())
+    one, two = (engine.predict(frame, ALL) for _ in range(2))
+    assert [layer.valid.shape for layer in one.layers] == [shape] * 3
+    for a, b in zip(one.layers, two.layers, strict=True):
+        assert not a.valid[~valid].any()
+        assert np.array_equal(a.valid, b.valid)
+    assert np.array_equal(one.get(Depth).values, two.get(Depth).values, equal_nan=True)
+    assert one.get(Mask).ids.max(where=one.get(Mask).valid, initial=0) < len(TABLE_OF[modality])
+
+
+def test_bfloat16_answers_like_float32(real: Callable[..., Engine]) -> None:
+    frame = frame_of(np.random.default_rng(8).random((3, 96, 128)))
+    full = real().predict(frame, DEPTH).get(Depth)
+    half = real(autocast=torch.bfloat16).predict(frame, DEPTH).get(Depth)
+    both = full.valid & half.valid
+    assert both.mean() > 0.5
+    assert np.median(np.abs(np.log(half.values[both] / full.values[both]))) < 0.05
+    assert len(np.unique(half.values[both])) > 0.5 * both.sum(), "depth must not come in steps of 8 bits"
+
+
+# --- choices that cannot be -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"device": "tpu"},
+        {"device": "cuda:99"},
+        {"device": "cpu:x"},
+        {"precision": "int8"},
+        {"precision": "fp16"},
+    ],
+)
+def test_devices_and_formats_that_are_not_here_are_refused(wrong: dict[str, str], tmp_path: object) -> None:
+    with pytest.raises(UsageError) as caught:
+        Engine.load(None, **{"device": "cpu", **wrong})  # type: ignore[arg-type]
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"budget": 0.0}, {"budget": 1.5}, {"tile": 5}, {"tile": 64, "overlap": 40}]
+)
+def test_sizes_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError):
+        EngineOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_missing_weights_are_an_error_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError):
+        Engine.load(tmp_path / "none.safetensors", device="cpu")
+
+
+def test_saved_weights_load_with_their_facts(tmp_path: Path) -> None:
+    path = tmp_path / "pico.safetensors"
+    save_model(path, BananaNet(SPECS["pico"]), {"seed": 1})
+    engine = Engine.load(path, device="cpu", precision="fp32", tile=96)
+    assert (engine.facts.name, engine.facts.precision, engine.facts.device) == ("banana-pico", "fp32", "cpu")
+    assert engine.facts.budget == SPECS["pico"].budget and len(engine.facts.weights_sha256) == 64
+    answer = engine.predict(frame_of(np.ones((3, 64, 64))), ALL)
+    assert [layer.kind for layer in answer.layers] == list(LayerKind)
