@@ -194,7 +194,9 @@ class BananaNet(nn.Module):
         self.merge8, self.down4 = Res(c8), nn.Conv2d(c8, c4, 1)
         self.merge4 = nn.Sequential(Res(c4), Res(c4))
         # (embed, 16 sub-pixels, C4): pixel embedding of each of the 4x4 pixels of a stride-4 cell.
-        self.pixels = nn.Parameter(torch.randn(spec.embed, 16, c4) * c4**-0.5)
+        # All 16 begin alike, or their differences stay as a grid in smooth maps (ICNR, Aitken et al. 2017).
+        shared = torch.randn(spec.embed, 1, c4) * c4**-0.5
+        self.pixels = nn.Parameter(shared + 0.05 * torch.randn(spec.embed, 16, c4) * c4**-0.5)
         self.banks = nn.ModuleDict({t.name: QueryBank(len(t), spec.embed) for t in TABLES.values()})
         self.geometry = nn.ModuleDict({m.value: QueryBank(4, spec.embed) for m in MODALITIES})
         self.globals = nn.Linear(spec.width, 2)  # depth code offset, log focal

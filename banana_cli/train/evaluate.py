@@ -19,6 +19,7 @@ from banana_cli.types import (
     F32,
     Band,
     Depth,
+    DepthKind,
     Frame,
     Json,
     LayerKind,
@@ -139,14 +140,21 @@ class SourceScore:
         self._ours.confusion.add(prediction.get(Mask).ids, record.label)
         self._flat.confusion.add(np.full_like(record.label, self._class), record.label)
         if record.depth is not None and prediction.of(LayerKind.DEPTH):
-            truth = record.depth.astype(np.float32)
-            self._ours.depth.add(prediction.get(Depth).values, truth)
-            self._flat.depth.add(np.full_like(truth, self.constant_depth), truth)
+            self._add_depth(prediction.get(Depth), record.depth.astype(np.float32))
         if record.normals is not None and prediction.of(LayerKind.NORMALS):
             normals = record.normals.transpose(2, 0, 1).astype(np.float32) / np.float32(127)
             self._ours.normals.add(prediction.get(Normals).xyz, normals)
             flat = np.broadcast_to(self._normal[:, None, None], normals.shape).astype(np.float32)
             self._flat.normals.add(flat, normals)
+
+    def _add_depth(self, depth: Depth, truth: F32) -> None:
+        flat = np.full_like(truth, self.constant_depth)
+        values = depth.values
+        if depth.depth_kind is DepthKind.RELATIVE and self.modality is not Modality.XRAY:
+            # Without a unit only the shape can be judged: both answers get the truth's own median.
+            values, flat = aligned(values, truth), aligned(flat, truth)
+        self._ours.depth.add(values, truth)
+        self._flat.depth.add(flat, truth)
 
     def rows(self) -> list[Row]:
         """All measures of this source."""
@@ -196,6 +204,13 @@ class SourceScore:
             self._row("normal angle, mean (deg)", ours.mean_deg(), flat.mean_deg(), higher=False),
             self._row("normal angle, median (deg)", ours.median_deg(), flat.median_deg(), higher=False),
         ]
+
+
+def aligned(values: F32, truth: F32) -> F32:
+    """(H, W) values scaled so that their median is the truth's, over pixels where both are known."""
+    both = np.isfinite(values) & np.isfinite(truth)
+    middle = float(np.median(values[both])) if both.any() else 0.0
+    return values * np.float32(np.median(truth[both]) / middle) if middle > 0 else values
 
 
 def _median_depth(records: Sequence[Record]) -> float:
