@@ -28,7 +28,7 @@ from banana_cli.errors import UsageError
 from banana_cli.fit import MULTIPLE, Fit, plan_fit
 from banana_cli.intake import log_pitch, placed, unit_rgb
 from banana_cli.layers import crop_frame, join_bands, paste
-from banana_cli.model.codes import depth_from_code
+from banana_cli.model.codes import GUESS_PX, depth_from_code
 from banana_cli.model.device import Precision, choose_device, choose_dtype, precision_word
 from banana_cli.model.maps import Maps, fill_rays, reached_from_border, shrink, stacked, widths, zoom
 from banana_cli.model.net import MODALITIES, Features, Head, NetInput, NetOutput
@@ -274,14 +274,13 @@ class Engine:
             kept += [out.kept] * len(batch)
             clock.lap("decode")
         size = (core.height, core.width)
-        side = max(min(grid.tile, n) for n in grid.shape)
         return Maps(
             stack=torch.from_numpy(mosaic.result()),
             heads=heads,
             classes=classes,
             region=core.within(window),
             fit=Fit(source=size, inner=size, padded=size),
-            log_focal=float(np.mean(focals) + np.log(side / max(size))) if focals else 0.0,
+            log_focal=float(np.mean(focals)) if focals else 0.0,
             kept=float(np.mean(kept)) if kept else 0.0,
         )
 
@@ -399,7 +398,7 @@ def _meaning(frame: Frame, maps: Maps) -> _Meaning:
 
 def _street(frame: Frame, maps: Maps) -> _Meaning:
     known = frame.geometry.focal_px()
-    guess = float(np.exp(np.clip(maps.log_focal, -2, 3))) * max(maps.fit.inner)
+    guess = float(np.exp(np.clip(maps.log_focal, -2, 3))) * GUESS_PX
     focal = guess if known is None else known * maps.fit.scale
     notes: dict[str, Json] = {}
     if Head.DEPTH in maps.heads:

@@ -16,6 +16,7 @@ from banana_cli.classes import TABLE_OF
 from banana_cli.codec import HEIGHT_NOTE
 from banana_cli.errors import UsageError, WeightsError
 from banana_cli.infer import Engine, EngineOptions
+from banana_cli.model.codes import GUESS_PX
 from banana_cli.model.net import BananaNet, Features, Head, NetInput, NetOutput
 from banana_cli.model.weights import save_model
 from banana_cli.specs import SPECS
@@ -356,7 +357,7 @@ def test_an_unknown_camera_is_estimated_and_said_so(tile: int | None) -> None:
     engine = Engine(net, FACTS, EngineOptions(tile=tile, overlap=8))
     answer = engine.predict(frame_of(np.ones((3, 48, 64)), camera=Camera()), DEPTH)
     assert answer.notes["focal_source"] == "estimated"
-    assert answer.notes["focal_px"] == pytest.approx(64)
+    assert answer.notes["focal_px"] == pytest.approx(GUESS_PX)
     assert not net.seen[0].rays.any()
 
 

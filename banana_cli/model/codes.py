@@ -12,6 +12,9 @@ from torch import Tensor
 from banana_cli.types import Modality
 
 FOCAL_PX = 500.0
+GUESS_PX = 256.0
+"""The network's own guess of the focal length is exp(log_focal) times this, in pixels of its input:
+a length and not a share of the picture, so that a crop and its whole have the same answer."""
 _SCALE: dict[Modality, float] = {
     Modality.AERIAL: 2.0,
     Modality.CT: 5.0,

@@ -31,8 +31,8 @@ def stacked(out: NetOutput) -> Tensor:
 class Maps:
     """Stacked maps (C, h, w) of one ``region`` of a frame, on the CPU.
 
-    ``fit`` takes the region to (h, w); ``log_focal`` is the log of focal length over the longer of h
-    and w; ``kept`` the share of dense tokens.
+    ``fit`` takes the region to (h, w); ``log_focal`` is the network's guess
+    in units of ``codes.GUESS_PX``; ``kept`` the share of dense tokens.
     """
 
     stack: Tensor

@@ -63,7 +63,8 @@ class NetOutput:
     """What was read for a batch of one class table; absent heads are None.
 
     ``logits`` (B, K, H, W); ``depth_code`` (B, 1, H, W), see ``codes``; ``normals`` (B, 3, H, W), not
-    unit length; ``log_focal`` (B,) log of focal length / longer side; ``kept`` share of dense tokens.
+    unit length; ``log_focal`` (B,) guess of the focal length, see ``codes.GUESS_PX``; ``kept`` share of
+    the dense tokens.
     """
 
     logits: Tensor | None

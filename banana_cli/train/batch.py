@@ -46,7 +46,6 @@ def targets(examples: Sequence[Example], modality: Modality) -> Targets:
         depth=_stack([e.depth for e in examples])[:, None],
         normals=_stack([e.normals for e in examples]),
         focal_px=torch.tensor([e.true_focal_px for e in examples], dtype=torch.float32),
-        long_side_px=max(examples[0].label.shape),
     )
 
 

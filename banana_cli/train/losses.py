@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from banana_cli.classes import TABLE_OF, possible_ids
-from banana_cli.model.codes import code_from_depth
+from banana_cli.model.codes import GUESS_PX, code_from_depth
 from banana_cli.model.net import Features, NetOutput, Phase
 from banana_cli.types import Modality
 
@@ -59,7 +59,6 @@ class Targets:
     depth: Tensor
     normals: Tensor
     focal_px: Tensor
-    long_side_px: int
 
     def at(self, phase: Phase) -> Targets:
         """The labels of every second pixel."""
@@ -155,8 +154,8 @@ def normal_terms(normals: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
 
 
 def focal_term(log_focal: Tensor, targets: Targets) -> Tensor:
-    """Smooth absolute error of the log of focal length over the longer side, where it is known."""
-    truth = torch.log(targets.focal_px / targets.long_side_px)
+    """Smooth absolute error of the guessed log focal length, where the true one is known."""
+    truth = torch.log(targets.focal_px / GUESS_PX)
     known = torch.isfinite(truth)
     gap = torch.where(known, log_focal.float() - truth, 0.0)
     return F.smooth_l1_loss(gap, torch.zeros_like(gap), beta=0.1, reduction="sum") / known.sum().clamp_min(1)
