@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from banana_cli.train.example import Example
 from banana_cli.train.losses import Targets
 from banana_cli.types import F32, Modality
 
+RecordT = TypeVar("RecordT", NetInput, Targets)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -20,6 +23,16 @@ class Batch:
 
     inputs: NetInput
     groups: tuple[tuple[int, int, Targets], ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with every tensor on ``device``."""
+        groups = tuple((first, last, _moved(part, device)) for first, last, part in self.groups)
+        return Batch(inputs=_moved(self.inputs, device), groups=groups)
+
+
+def _moved(record: RecordT, device: torch.device) -> RecordT:
+    values: dict[str, Any] = {f.name: getattr(record, f.name) for f in fields(record)}
+    return replace(record, **{k: v.to(device) for k, v in values.items() if isinstance(v, torch.Tensor)})
 
 
 def _stack(arrays: Sequence[F32]) -> torch.Tensor:

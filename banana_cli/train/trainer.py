@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from banana_cli.errors import UsageError
-from banana_cli.model.net import BananaNet, Features, Head, NetInput, Phase
+from banana_cli.model.net import BananaNet, Features, Head, Phase
 from banana_cli.model.weights import save_model
 from banana_cli.specs import SPECS
 from banana_cli.train.batch import Batch, collate
@@ -122,7 +122,7 @@ class Run:
         """Train to the end; returns the moving average."""
         bar = tqdm(total=self.recipe.steps, initial=self.step, disable=quiet, unit="step", smoothing=0.05)
         for batch in batches(examples, self.recipe, self.step, workers):
-            self._one(batch, bar)
+            self._one(batch.to(self.device), bar)
         bar.close()
         return self.average
 
@@ -171,7 +171,7 @@ def train_step(
     for group in optimiser.param_groups:
         group["lr"] = recipe.rate(step)
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        features = net.features(_moved(batch.inputs, device), recipe.budget_at(step))
+        features = net.features(batch.inputs, recipe.budget_at(step))
     phase = Phase(step % 2, step // 2 % 2)
     terms = [(b - a, _read(net, features, a, b, t, phase)) for a, b, t in batch.groups]
     count = sum(n for n, _ in terms)
@@ -202,12 +202,6 @@ def _figures(terms: list[tuple[int, Terms]], count: int, router: Tensor, norm: T
     names = ("segment", "dice", "depth", "edges", "normals", "focal")
     out = {k: torch.stack([getattr(t, k).detach() * (n / count) for n, t in terms]).sum() for k in names}
     return {**out, "router": router.detach(), "norm": norm}
-
-
-def _moved(inputs: NetInput, device: torch.device) -> NetInput:
-    return NetInput(
-        **{k: getattr(inputs, k).to(device, non_blocking=True) for k in NetInput.__dataclass_fields__}
-    )
 
 
 @torch.no_grad()
