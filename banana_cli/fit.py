@@ -1,8 +1,8 @@
 """The one invertible fit of a picture to the network: scale down, pad, and back. NumPy only.
 
 Pixel centres lie at half-integers of the plane (``align_corners=False``): row y of the fitted picture
-looks at row (y + 0.5) * source / inner - 0.5 of the source. Nothing is ever scaled up on the way in,
-padding lies below and to the right only, so pixel (0, 0) stays pixel (0, 0).
+looks at row (y + 0.5) * source / inner - 0.5 of the source. Nothing is scaled up on the way in unless
+``least`` asks for it; padding lies below and to the right only, so pixel (0, 0) stays pixel (0, 0).
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Fit:
     padded: tuple[int, int]
 
     def __post_init__(self) -> None:
-        if any(not 1 <= i <= min(s, p) for s, i, p in zip(self.source, self.inner, self.padded, strict=True)):
-            raise ShapeError(f"{self} scales up or cuts off")
+        if any(not 1 <= i <= p for i, p in zip(self.inner, self.padded, strict=True)):
+            raise ShapeError(f"{self} cuts off")
 
     @property
     def scale_y(self) -> float:
-        """Network rows a source row, at most 1."""
+        """Network rows a source row."""
         return self.inner[0] / self.source[0]
 
     @property
     def scale_x(self) -> float:
-        """Network columns a source column, at most 1."""
+        """Network columns a source column."""
         return self.inner[1] / self.source[1]
 
     @property
@@ -51,12 +51,18 @@ class Fit:
         return self.inner != self.source
 
 
-def plan_fit(shape: tuple[int, int], *, side: int | None = None, multiple: int = MULTIPLE) -> Fit:
-    """The fit of a picture (rows, columns): long side at most ``side`` pixels, padded to ``multiple``."""
+def plan_fit(
+    shape: tuple[int, int], *, side: int | None = None, least: int = 1, multiple: int = MULTIPLE
+) -> Fit:
+    """The fit of a picture (rows, columns): long side at most ``side`` pixels, padded to ``multiple``.
+
+    A picture whose long side is below ``least`` pixels is enlarged to that.
+    """
     if min(shape) < 1:
         raise ShapeError(f"a picture of {shape} has no pixels")
     long = max(shape)
-    ratio = 1.0 if side is None or long <= side else side / long
+    wanted = max(long, least)
+    ratio = (wanted if side is None else min(wanted, side)) / long
     inner = (max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio)))
     padded = (-(-inner[0] // multiple) * multiple, -(-inner[1] // multiple) * multiple)
     return Fit(source=shape, inner=inner, padded=padded)

@@ -71,6 +71,10 @@ _TASKS: Final[dict[LayerKind, Task]] = {
     LayerKind.DEPTH: DEPTH,
     LayerKind.NORMALS: NORMALS,
 }
+_LEAST_SIDE: Final = dict.fromkeys(
+    (Modality.CT, Modality.MR, Modality.XRAY, Modality.ULTRASOUND, Modality.VISIBLE), 256
+)
+"""Scans are often smaller than anything that the network was trained on: enlarged to this long side."""
 _BODIES: Final = (Modality.CT, Modality.MR)
 _WITH_GAPS: Final = (Modality.STREET, *_BODIES)
 """Pictures in which some classes have no depth: the sky, and what surrounds a body."""
@@ -232,7 +236,7 @@ class Engine:
 
     def _whole(self, frame: Frame, heads: frozenset[Head], clock: _Clock) -> Maps:
         """The picture in one look, at the network's working side."""
-        fit = plan_fit(frame.shape, side=self._options.side)
+        fit = plan_fit(frame.shape, side=self._options.side, least=_LEAST_SIDE.get(frame.modality, 1))
         pixels, known = unit_rgb(frame, None)
         image, valid = _fitted(torch.from_numpy(pixels), torch.from_numpy(known), fit)
         inp = self._input(frame, image[None], valid[None], [(0, 0)], fit)

@@ -28,11 +28,20 @@ def test_a_plan_covers_the_picture_and_never_scales_up(rows: int, cols: int, sid
         assert abs(min(fit.inner) - max(thin, 1)) <= 0.5
 
 
+@settings(deadline=None)
+@given(SIDES, SIDES)
+def test_a_small_picture_grows_to_what_is_asked_and_no_further(rows: int, cols: int) -> None:
+    fit = plan_fit((rows, cols), side=512, least=256)
+    long = max(rows, cols)
+    assert max(fit.inner) == min(512, max(256, long))
+    assert abs(min(fit.inner) - max(1, min(rows, cols) * max(fit.inner) / long)) <= 0.5
+
+
 def test_a_picture_without_pixels_is_refused() -> None:
     with pytest.raises(ShapeError):
         plan_fit((0, 5))
     with pytest.raises(ShapeError):
-        Fit(source=(4, 4), inner=(5, 4), padded=(32, 32))
+        Fit(source=(4, 4), inner=(33, 4), padded=(32, 32))
 
 
 @settings(deadline=None)
