@@ -32,7 +32,7 @@ from banana_cli.model.codes import GUESS_PX, depth_from_code
 from banana_cli.model.device import Precision, choose_device, choose_dtype, precision_word
 from banana_cli.model.maps import Maps, fill_rays, reached_from_border, shrink, stacked, widths, zoom
 from banana_cli.model.net import MODALITIES, Features, Head, NetInput, NetOutput
-from banana_cli.model.weights import load_model, sha256_of
+from banana_cli.model.weights import load_model
 from banana_cli.specs import ModelSpec
 from banana_cli.tasks.depth import DEPTH
 from banana_cli.tasks.normals import NORMALS
@@ -53,6 +53,7 @@ from banana_cli.types import (
     Window,
 )
 from banana_cli.weights_index import resolve
+from banana_cli.weights_index import sha256_of
 
 TILE_PX: Final = 512
 OVERLAP_PX: Final = 64

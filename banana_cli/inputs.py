@@ -155,12 +155,21 @@ def _walk_folder(root: Path, readers: Readers, finding: Finding, seen: set[Path]
         else:
             mine.setdefault(_name_of(adapter, readers), []).append(path)
     for name, paths in mine.items():
-        finding.found += _group(readers.adapters[name], paths, root, finding)
+        _group_below(root, readers.adapters[name], paths, finding)
     if before == len(finding.found) + len(finding.failed):
         error = InputError(
             "holds nothing that banana reads", subject=str(root), remedy="see `banana info --help`"
         )
         finding.failed.append(Failed(subject=str(root), error=error))
+
+
+def _group_below(root: Path, adapter: Adapter, paths: list[Path], finding: Finding) -> None:
+    """Group the files of a folder; those that the adapter puts into no job are passed over."""
+    failed = len(finding.failed)
+    found = _group(adapter, paths, root, finding)
+    finding.found += found
+    if failed == len(finding.failed):
+        finding.passed_over += len(paths) - sum(len(one.item.paths) for one in found)
 
 
 def _files_below(root: Path, finding: Finding) -> Iterator[Path]:

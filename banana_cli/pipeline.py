@@ -40,7 +40,7 @@ READ_AHEAD = 2
 _BODY_MM = Look(depth_near=0.0, depth_far=400.0)
 _SHARE = Look(depth_near=0.0, depth_far=1.0)
 LOOKS: Mapping[Modality, Look] = {
-    Modality.STREET: Look(depth_near=1.0, depth_far=100.0),
+    Modality.STREET: Look(depth_near=3.0, depth_far=100.0),
     Modality.AERIAL: Look(depth_near=0.0, depth_far=40.0),
     Modality.CT: _BODY_MM,
     Modality.MR: _BODY_MM,
@@ -237,7 +237,7 @@ class _Walk:
         self._tally = tally
         self._writers: list[_Writer] = []
         self._info: SourceInfo | None = None
-        self._geometry: Geometry | None = None
+        self._geometry: dict[LayerKind, Geometry] = {}
         self._first_error: BananaError | None = None
         self._model = NO_MODEL
         self._notes: dict[str, Json] = {}
@@ -292,9 +292,11 @@ class _Walk:
         prediction = self._predict(frame, kinds)
         inferred = time.perf_counter()
         if not self._writers:
-            self._open(frame)
+            self._open()
         given = [kind for kind in self._job.kinds if prediction.of(kind) is not None]
         self._tally.written.update(given)
+        for kind in given:  # a volume's surface and its slices lie differently
+            self._geometry.setdefault(kind, frame.geometry)
         for writer in self._writers:
             if writer.output.layer in given:
                 with writing(writer.output.path):
@@ -333,11 +335,10 @@ class _Walk:
         self._tally.seconds["load"] += time.perf_counter() - started
         return facts
 
-    def _open(self, frame: Frame) -> None:
+    def _open(self) -> None:
         """Open the outputs once the first frame has told which model answers."""
         if self._info is None:
             raise TypeError("a source gave a frame before its info")
-        self._geometry = frame.geometry
         for output in self._job.outputs:
             staged = self._stack.enter_context(Staged(output.path, overwrite=output.overwrite))
             closer = self._stack.enter_context(ExitStack())
@@ -408,7 +409,7 @@ class _Walk:
             "encoding": encoding,
             "input": sidecar.describe_input(self._job.item),
             "source": sidecar.describe_source(self._info),
-            "geometry": sidecar.describe_geometry(self._geometry),
+            "geometry": sidecar.describe_geometry(self._geometry.get(output.layer)),
             "model": sidecar.describe_model(self._model),
             "tokens_kept": tally.tokens_kept(),
             "options": self._settings.options,

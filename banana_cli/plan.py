@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from banana_cli import atomic, sidecar
 from banana_cli.adapter import SinkFormat, SourceInfo
@@ -48,17 +49,30 @@ def chosen_formats(
     opened: Opened, layer: LayerKind, wish: Wish, formats: Mapping[str, SinkFormat]
 ) -> list[SinkFormat]:
     """The formats for one layer of one input; UsageError if none of the named ones can hold it."""
-    fitting = [f for f in formats.values() if layer in f.layers and opened.info.domain in f.domains]
+    fitting = _fitting(opened.info, layer, formats)
     names = wish.formats or (opened.info.formats[layer],)
-    chosen = [f for name in dict.fromkeys(names) for f in fitting if f.name == name]
+    chosen = [fitting[name] for name in dict.fromkeys(names) if name in fitting]
     if chosen:
         return chosen
-    can = ", ".join(sorted(f.name for f in fitting)) or "none installed"
     raise UsageError(
-        f"cannot hold {layer.value} of a {opened.info.domain.value} input ({opened.info.kind})",
-        subject=f"format {', '.join(names)}",
-        remedy=f"--format with one of: {can}",
+        f"its {layer.value} ({opened.info.domain.value}, {opened.info.kind}) cannot be {' or '.join(names)}",
+        subject=opened.found.item.subject,
+        remedy=f"leave it out, or say --format with one of: {', '.join(sorted(fitting)) or 'none installed'}",
     )
+
+
+def _fitting(info: SourceInfo, layer: LayerKind, formats: Mapping[str, SinkFormat]) -> dict[str, SinkFormat]:
+    """The formats that can hold a layer of an input; some say of one input only that they cannot."""
+    offered = (f for f in formats.values() if layer in f.layers and info.domain in f.domains)
+    return {f.name: f for f in offered if _takes(f, layer, info)}
+
+
+def _takes(chosen: SinkFormat, layer: LayerKind, info: SourceInfo) -> bool:
+    try:
+        chosen.suffix(layer, info)
+    except UsageError:
+        return False
+    return True
 
 
 def outputs_of(opened: Opened, wish: Wish, target: Target, formats: Mapping[str, SinkFormat]) -> list[Output]:
@@ -103,8 +117,7 @@ def _by_suffix(
     opened: Opened, layer: LayerKind, file: Path, formats: Mapping[str, SinkFormat]
 ) -> tuple[str, ...]:
     info = opened.info
-    fitting = [f for f in formats.values() if layer in f.layers and info.domain in f.domains]
-    by_name = {f.name: f.suffix(layer, info) for f in fitting}
+    by_name = {name: f.suffix(layer, info) for name, f in _fitting(info, layer, formats).items()}
     names = sorted(
         (n for n, suffix in by_name.items() if suffix and file.name.lower().endswith(suffix)),
         key=lambda n: n != info.formats.get(layer),
@@ -183,6 +196,26 @@ def settle(output: Output, opened: Opened, wish: Wish) -> Output | None:
     same_input = facts.get("input") == sidecar.describe_input(opened.found.item)
     same_options = facts.get("options") == sidecar.to_json(wish.options or {})
     return None if output.path.exists() and same_input and same_options else output
+
+
+@runtime_checkable
+class Obeys(Protocol):
+    """A format that obeys options of the command line, named without dashes in ``obeys``."""
+
+    obeys: frozenset[str]
+
+
+def refuse_idle(names: Iterable[str], jobs: Sequence[Job]) -> None:
+    """UsageError for an option on how depth is stored where no output of the run can obey it."""
+    formats = [o.format for job in jobs for o in job.outputs if o.layer is LayerKind.DEPTH]
+    for name in names:
+        if jobs and not any(isinstance(f, Obeys) and name in f.obeys for f in formats):
+            used = ", ".join(sorted({f.name for f in formats}))
+            raise UsageError(
+                f"cannot act on depth as {used}" if used else "no depth is written",
+                subject=f"--{name}",
+                remedy="add --format png, or leave it out" if used else "ask for depth, or leave it out",
+            )
 
 
 def refuse_unknown(names: Sequence[str], formats: Mapping[str, SinkFormat]) -> None:

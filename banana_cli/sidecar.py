@@ -94,7 +94,7 @@ def describe_source(info: SourceInfo) -> dict[str, Json]:
 
 
 def describe_geometry(geometry: Geometry | None) -> Json:
-    """Geometry of the first frame."""
+    """Geometry of the first frame that gave the layer."""
     return None if geometry is None else to_json(geometry.describe())
 
 

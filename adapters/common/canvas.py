@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from banana_cli.adapter import SourceInfo
 from banana_cli.errors import OutputError
-from banana_cli.types import Domain, Frame, Window
+from banana_cli.types import Domain, Frame, LayerKind, Window
 
 MAX_PIXELS: Final = 80_000_000
 """Scenes up to this size are put together in memory (and open in Pillow without a warning)."""
@@ -21,9 +22,11 @@ def is_scene(info: SourceInfo) -> bool:
     return info.domain is Domain.SATELLITE
 
 
-def is_many(info: SourceInfo) -> bool:
-    """Whether frames are pictures of their own: a clip, a series."""
-    return not is_scene(info) and info.frames != 1
+def is_many(info: SourceInfo, layer: LayerKind) -> bool:
+    """Whether a layer is several pictures: of a clip, of a series but for its one surface."""
+    frames = info.facts.get("layer_frames")
+    count = frames.get(layer.value, info.frames) if isinstance(frames, Mapping) else info.frames
+    return not is_scene(info) and count != 1
 
 
 def refuse_large(info: SourceInfo, part: Path) -> None:

@@ -112,7 +112,7 @@ class _PngSink:
 
     def __init__(self, part: Path, job: SinkJob) -> None:
         self._part, self._job = part, job
-        self._many = is_many(job.info)
+        self._many = is_many(job.info, job.layer)
         self._colours = job.options.get("depth_encoding") == "rgb"
         self._about: dict[str, Json] = {"software": job.software, "layer": job.layer.value}
         self._facts: dict[str, Json] = {}
@@ -162,16 +162,21 @@ class PngFormat:
     name: str = "png"
     domains: frozenset[Domain] = frozenset(Domain)
     layers: frozenset[LayerKind] = frozenset(LayerKind)
+    obeys: frozenset[str] = frozenset({"depth-encoding"})
 
     def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
         """ ".png", or "" for the folder of a clip or a series."""
-        return "" if is_many(info) else ".png"
+        return "" if is_many(info, layer) else ".png"
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
         """Write a file or a folder; OutputError for a scene that is too large."""
         refuse_large(job.info, part)
         yield _PngSink(part, job)
+
+    def decode(self, path: Path, facts: Mapping[str, Json]) -> Layer:
+        """The layer of one picture, by ``facts`` or, without any, by its own. InputError if it is none."""
+        return decode(path, facts)
 
 
 PNG = PngFormat()

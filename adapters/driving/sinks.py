@@ -151,6 +151,7 @@ class FramesFormat:
     name = "frames"
     domains = _DOMAINS
     layers = _LAYERS
+    obeys = frozenset({"depth-encoding"})
 
     def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
         """None: the output is a folder. UsageError if the input is no clip."""

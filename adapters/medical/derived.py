@@ -203,15 +203,22 @@ def algorithm(job: SinkJob) -> hd.AlgorithmIdentificationSequence:
 
 @contextmanager
 def writing(subject: str) -> Iterator[None]:
-    """Turn the libraries' exceptions into an OutputError; ours pass through."""
+    """Turn the libraries' exceptions into an OutputError; ours and those of the disk pass through."""
     try:
         with quiet():
             yield
     except BananaError:
         raise
-    except OSError as exc:
-        what = exc.strerror or str(exc)
-        raise OutputError(what, subject=subject, remedy="check the output folder") from exc
+    except OSError as exc:  # of the disk, not of the data: told by whoever knows the output's name
+        raise _first_cause(exc) from exc
     except Exception as exc:  # highdicom raises whatever the data provoke
         first = (str(exc) or type(exc).__name__).splitlines()[0][:200]
         raise OutputError(f"cannot be written as DICOM: {first}", subject=subject, remedy=REMEDY) from exc
+
+
+def _first_cause(exc: OSError) -> OSError:
+    """The disk's own words: pydicom raises it again without its number and with a traceback in its text."""
+    cause: BaseException | None = exc
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
+    return cause if isinstance(cause, OSError) else exc

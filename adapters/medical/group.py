@@ -12,7 +12,7 @@ from banana_cli.adapter import InputItem
 from banana_cli.errors import InputError
 
 from .geometry import MIN_STEP_MM
-from .header import Header, read_header
+from .header import ContentsError, Header, read_header
 
 _UID = re.compile(r"\d+(?:\.\d+){4,}")
 _SUFFIXES = frozenset({".dcm", ".dicom", ".dic", ".ima", ".img"})
@@ -23,7 +23,8 @@ def group(paths: Sequence[Path], *, root: Path | None) -> list[InputItem]:
 
     A series is what shares a folder, a SeriesInstanceUID, orientation, pixel size and matrix; its
     files are in order of position along the normal. Files at one and the same place (echoes, phases)
-    are further series. Files that cannot be read are jobs too: opening them says why.
+    are further series. Files that cannot be read are jobs too: opening them says why. What a folder
+    holds besides pictures (reports, plans, segmentations, a DICOMDIR) is in no job.
     """
     if root is None:
         return _named([[p] for p in paths], Path(), {})
@@ -37,9 +38,19 @@ def group(paths: Sequence[Path], *, root: Path | None) -> list[InputItem]:
 
 
 def _group_folder(paths: list[Path], parent: Path, root: Path) -> list[InputItem]:
-    headers = {p: h for p in sorted(paths) if (h := _header(p)) is not None}
+    headers: dict[Path, Header] = {}
+    lone: list[list[Path]] = []
+    for path in sorted(paths):
+        try:
+            header = read_header(path)
+        except ContentsError:
+            continue
+        except InputError:
+            lone.append([path])
+            continue
+        if header.pictures:
+            headers[path] = header
     buckets: dict[Hashable, list[Header]] = defaultdict(list)
-    lone: list[list[Path]] = [[p] for p in sorted(paths) if p not in headers]
     for header in headers.values():
         buckets[_key(header)].append(header)
     series: list[list[Path]] = []
@@ -49,13 +60,6 @@ def _group_folder(paths: list[Path], parent: Path, root: Path) -> list[InputItem
     folder = parent.relative_to(root) if parent.is_relative_to(root) else Path()
     numbers = {h.path: h.series_number for h in headers.values()}
     return _named(series + lone, folder, numbers)
-
-
-def _header(path: Path) -> Header | None:
-    try:
-        return read_header(path)
-    except InputError:
-        return None
 
 
 def _key(h: Header) -> Hashable:

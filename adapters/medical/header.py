@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from banana_cli.errors import InputError
 
@@ -15,6 +16,13 @@ from .geometry import Plane, plane_of
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _DICOMDIR = "1.2.840.10008.1.3.10"
+_NO_PICTURES = frozenset(
+    {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"}  # segmentation, label map
+)
+
+
+class ContentsError(InputError):
+    """A DICOMDIR: it only lists other files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,14 @@ class Header:
         return "LOCALIZER" in self.image_type
 
     @property
+    def pictures(self) -> bool:
+        """Whether the file can hold pictures to look at: no report, plan, table of contents or mask."""
+        if self.sop_class in _NO_PICTURES:
+            return False
+        name = UID(self.sop_class).name if self.sop_class else ""
+        return bool(self.rows or self.columns) or not name or "Image Storage" in name
+
+    @property
     def colour(self) -> bool:
         """Whether a pixel has a colour once decoded."""
         return self.samples == 3 or self.photometric == "PALETTE COLOR"
@@ -61,7 +77,7 @@ def read_dataset(path: Path, *, pixels: bool) -> Dataset:
     if not plausible:
         raise InputError("is not DICOM", subject=str(path), remedy="leave it out, or name its domain")
     if text(dataset.get("file_meta") or Dataset(), "MediaStorageSOPClassUID") == _DICOMDIR:
-        raise InputError(
+        raise ContentsError(
             "is a DICOMDIR, a table of contents without pictures",
             subject=str(path),
             remedy="give the folder that it describes instead",

@@ -68,7 +68,8 @@ def reading(subject: str) -> Iterator[None]:
         try:
             yield
         except library_errors() as exc:
-            raise InputError(first_cause(exc), subject=subject, remedy=READ_REMEDY) from exc
+            what = first_cause(exc).removeprefix(f"{Path(subject).name}: ")  # GDAL names the file too
+            raise InputError(what, subject=subject, remedy=READ_REMEDY) from exc
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def _pictures(path: Path) -> Iterator[Picture]:
     """One picture, or those of a folder of frames, each with the sidecar that speaks of it."""
     if path.is_dir():
         facts = sidecar.read(sidecar.sidecar_path(path)) or {}
-        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        files = sorted(p for p in path.iterdir() if p.is_file() and _is_picture(p))
         if not files:
             raise InputError("holds no picture", subject=str(path), remedy="name a folder that banana wrote")
         yield from (Picture(path=p, facts=facts, result=Path(path.name, f"{p.stem}.npy")) for p in files)
@@ -141,6 +141,11 @@ def _pictures(path: Path) -> Iterator[Picture]:
     named = [sidecar.sidecar_path(p) for p in (beside, beside.parent) if p.name]
     facts = next((found for p in named if (found := sidecar.read(p)) is not None), {})
     yield Picture(path=path, facts=facts, result=Path(f"{path.stem}.npy"))
+
+
+def _is_picture(path: Path) -> bool:
+    """Not the index that some formats put into the folder, nor a hidden file."""
+    return not path.name.startswith(".") and path.suffix.lower() != ".json"
 
 
 def _layer(picture: Picture, formats: Mapping[str, SinkFormat]) -> Layer:

@@ -28,11 +28,20 @@ class Gathered:
 
     opened: list[plan.Opened] = field(default_factory=list)
     errors: list[BananaError] = field(default_factory=list)
+    left_out: int = 0
 
     def fail(self, error: BananaError, console: Console) -> None:
         """Tell of an input that is of no use and go on."""
         self.errors.append(error)
         console.problem(error)
+
+    def leave_out_empty(self, console: Console) -> None:
+        """Drop inputs that hold nothing by the user's own wish (such as --skip-localizers)."""
+        for one in [one for one in self.opened if one.info.frames == 0 and not one.info.formats]:
+            self.opened.remove(one)
+            reason = "; ".join(one.info.notices) or "holds nothing that was asked for"
+            console.notice(one.found.item.subject, reason)
+            self.left_out += 1
 
 
 def gather(
@@ -66,7 +75,9 @@ def _find(args: InputArgs, world: World, console: Console, stack: ExitStack) -> 
     readers = inputs.Readers(adapters=world.adapters, broken=_broken_readers(world), domain=args.domain)
     finding = inputs.find(words, readers)
     if finding.passed_over:
-        console.line(f"note: {finding.passed_over} files of other kinds were passed over")
+        count = finding.passed_over
+        files = "1 file of another kind was" if count == 1 else f"{count} files of other kinds were"
+        console.line(f"note: {files} passed over")
     if finding.own and not finding.found:
         console.line(f"note: {finding.own} outputs of earlier runs were passed over")
     return finding
@@ -111,4 +122,8 @@ def nothing_usable(gathered: Gathered) -> NoInputError | None:
     """The error of a run without any input, where no other error has said so."""
     if gathered.opened or gathered.errors:
         return None
+    if gathered.left_out:
+        return NoInputError(
+            "every input was left out as asked", subject="inputs", remedy="drop the option that leaves them out"
+        )
     return NoInputError("there is nothing to do", subject="inputs", remedy="check the list and the --shard")

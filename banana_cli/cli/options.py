@@ -36,6 +36,13 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+class DepthEncoding(StrEnum):
+    """How pictures store depth."""
+
+    KITTI16 = "kitti16"
+    RGB = "rgb"
+
+
 class Task(StrEnum):
     """Tasks by the verb that does them."""
 
@@ -123,6 +130,10 @@ Formats = Annotated[
         panel=_OUT,
         metavar="NAME,...",
     ),
+]
+DepthStored = Annotated[
+    DepthEncoding,
+    _option("--depth-encoding", text="Depth in png and frames: 16 bits, or colours.", panel=_OUT),
 ]
 Overwrite = Annotated[bool, _option("--overwrite", text="Replace outputs that exist.", panel=_OUT)]
 Resume = Annotated[
@@ -271,10 +282,13 @@ class InputArgs(TalkArgs):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorkArgs(InputArgs):
-    """What every verb that runs the model takes."""
+    """What every verb that runs the model takes; ``WRITING`` are options that only some formats obey."""
+
+    WRITING: ClassVar[tuple[str, ...]] = ("depth_encoding",)
 
     output: OutputTo = "."
     format: Formats = None
+    depth_encoding: DepthStored = DepthEncoding.KITTI16
     overwrite: Overwrite = False
     resume: Resume = False
     dry_run: DryRun = False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import typer
 
 from banana_cli.cli.options import RunArgs, Task, command
-from banana_cli.cli.reading import explicit_reading, split
+from banana_cli.cli.reading import explicit_reading, explicit_writing, split
 from banana_cli.cli.run import Order, execute, world_of
 from banana_cli.errors import UsageError
 from banana_cli.types import LayerKind
@@ -59,6 +59,7 @@ def _verb(task: Task) -> Callable[[typer.Context, RunArgs], int]:
             layers=layers_of(task, args.with_),
             formats=split(args.format),
             explicit=explicit_reading(ctx),
+            writing=explicit_writing(ctx),
         )
         return execute(order, world_of(ctx))
 

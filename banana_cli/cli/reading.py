@@ -22,6 +22,11 @@ def explicit_reading(ctx: typer.Context) -> tuple[str, ...]:
     return tuple(flag_of(name) for name in InputArgs.READING if given(ctx, name))
 
 
+def explicit_writing(ctx: typer.Context) -> tuple[str, ...]:
+    """Options for formats that stand on the command line."""
+    return tuple(flag_of(name) for name in WorkArgs.WRITING if given(ctx, name))
+
+
 def split(words: Sequence[str] | None) -> tuple[str, ...]:
     """Repeated options and comma lists as one list, without doubles."""
     parts = (part.strip() for word in words or () for part in word.split(","))
@@ -41,9 +46,15 @@ def read_options(args: InputArgs, layers: frozenset[LayerKind]) -> ReadOptions:
             audio=not args.no_audio,
         ),
         camera=CameraOptions(focal_px=args.focal, fov_deg=args.fov),
-        raster=RasterOptions(bidx=_bands(args.bidx), nodata=_number("--nodata", args.nodata)),
+        raster=_raster(args),
         dicom=DicomOptions(window=args.window, view=args.view, skip_localizers=args.skip_localizers),
     )
+
+
+def _raster(args: InputArgs) -> RasterOptions:
+    """Bands and nodata; the model's windows too where it will run, as blocks must hold them."""
+    windows = {"tile": args.tile, "overlap": args.overlap} if isinstance(args, WorkArgs) else {}
+    return RasterOptions(bidx=_bands(args.bidx), nodata=_number("--nodata", args.nodata), **windows)
 
 
 def _refuse_values(args: InputArgs) -> None:

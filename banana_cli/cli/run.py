@@ -38,6 +38,7 @@ class Order:
     layers: tuple[LayerKind, ...]
     formats: tuple[str, ...]
     explicit: tuple[str, ...] = ()
+    writing: tuple[str, ...] = ()
     refuse: Refuse | None = None
 
 
@@ -68,6 +69,7 @@ def execute(order: Order, world: World) -> ExitStatus:
         console = stack.enter_context(console_of(args, world))
         _refuse_stdout(args, world)
         gathered = gather(args, order.explicit, read, world, console, stack)
+        gathered.leave_out_empty(console)
         if problem := nothing_usable(gathered):
             raise problem
         if not gathered.opened:
@@ -129,6 +131,7 @@ def _options_in_force(args: WorkArgs, order: Order, read: ReadOptions) -> dict[s
     """What the outputs depend on: kept in sidecars, compared by --resume. No folders, no loudness."""
     return {
         "layers": [layer.value for layer in order.layers],
+        "depth_encoding": args.depth_encoding.value,
         "model": args.model,
         "weights": args.weights.name if args.weights else None,
         "device": check_device(args.device),
@@ -180,6 +183,7 @@ def _plan(
             kept.append(opened)
         except InputError as exc:
             gathered.fail(exc, console)
+    plan.refuse_idle(order.writing, jobs)
     plan.refuse_collisions(jobs)
     work = Work()
     for job, opened in zip(jobs, kept, strict=True):

@@ -8,7 +8,7 @@ import typer
 
 from banana_cli.cli.options import Task, TileArgs, command
 from banana_cli.cli.predict import layers_of
-from banana_cli.cli.reading import explicit_reading, split
+from banana_cli.cli.reading import explicit_reading, explicit_writing, split
 from banana_cli.cli.run import Order, execute, world_of
 from banana_cli.errors import UsageError
 from banana_cli.plan import Opened
@@ -40,6 +40,7 @@ def tile(ctx: typer.Context, args: TileArgs) -> int:
         layers=_layers(args.tasks),
         formats=split(args.format) or FORMATS,
         explicit=explicit_reading(ctx),
+        writing=explicit_writing(ctx),
         refuse=refuse_others,
     )
     return execute(order, world_of(ctx))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import cast
@@ -25,17 +24,6 @@ _REMEDY = "run `banana models verify`, or name other weights with --weights"
 
 def _bad(path: Path, message: str) -> WeightsError:
     return WeightsError(message, subject=str(path), remedy=_REMEDY)
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file; WeightsError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise WeightsError(
-            f"cannot read weights ({exc.strerror})", subject=str(path), remedy=_REMEDY
-        ) from exc
 
 
 def save_model(path: Path, net: BananaNet, training: dict[str, Json]) -> None:

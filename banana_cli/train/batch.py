@@ -32,7 +32,8 @@ class Batch:
 
 def _moved(record: RecordT, device: torch.device) -> RecordT:
     values: dict[str, Any] = {f.name: getattr(record, f.name) for f in fields(record)}
-    return replace(record, **{k: v.to(device) for k, v in values.items() if isinstance(v, torch.Tensor)})
+    moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, torch.Tensor)}
+    return replace(record, **moved)
 
 
 def _stack(arrays: Sequence[F32]) -> torch.Tensor:

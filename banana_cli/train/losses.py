@@ -19,6 +19,8 @@ from banana_cli.types import Modality
 
 IGNORE = 255
 FAR_M = 200.0
+_FLAT_CODE = 0.2  # of a height's code: about 0.4 m
+_FLAT_COSINE = 0.97  # of the angle between a surface and the ground
 # Thin and rare things count more; full inverse frequency would drown the rest (ENet, Paszke et al. 2016).
 _RARE: dict[str, float] = {
     "pole": 2.5,
@@ -131,11 +133,18 @@ def depth_terms(code: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]
     truth = code_from_depth(depth, targets.modality, focal)
     known = torch.isfinite(truth)
     gap = torch.where(known, code.float() - truth, 0.0)
-    count = known.sum().clamp_min(1)
+    weight = known.float()
+    if targets.modality is Modality.AERIAL:
+        weight = weight * _raised(truth > _FLAT_CODE)
     edges = code.new_zeros((), dtype=torch.float32)
     for step in (1, 2, 4, 8):
         edges = edges + _gradient(gap[..., ::step, ::step], known[..., ::step, ::step])
-    return gap.abs().sum() / count, edges, gap.abs()[:, 0]
+    return (gap.abs() * weight).sum() / weight.sum().clamp_min(1), edges, gap.abs()[:, 0]
+
+
+def _raised(above: Tensor) -> Tensor:
+    """Weights for scenes: most of a scene is flat, and the median of a mostly flat cell is flat."""
+    return 1.0 + 5.0 * above.float()
 
 
 def _gradient(gap: Tensor, known: Tensor) -> Tensor:
@@ -150,7 +159,10 @@ def normal_terms(normals: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
     known = targets.normals.abs().sum(1) > 0.5
     unit = F.normalize(normals.float(), dim=1)
     chord = ((unit - targets.normals).square().sum(1) + 1e-6).sqrt() * known
-    return chord.sum() / known.sum().clamp_min(1), chord
+    weight = known.float()
+    if targets.modality is Modality.AERIAL:
+        weight = weight * _raised(targets.normals[:, 2] > -_FLAT_COSINE)
+    return (chord * weight).sum() / weight.sum().clamp_min(1), chord
 
 
 def focal_term(log_focal: Tensor, targets: Targets) -> Tensor:

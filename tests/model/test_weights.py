@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from banana_cli.errors import ExitStatus, WeightsError
-from banana_cli.model.weights import load_model, save_model, sha256_of
+from banana_cli.model.weights import load_model, save_model
 from tests.model.test_net import make_net
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from itertools import permutations, product
+from pathlib import Path
 
 import highdicom as hd
 import nibabel
@@ -22,6 +24,7 @@ from medical_made import (
     write,
 )
 
+from banana_adapters.medical.derived import writing
 from banana_cli.classes import MEDICAL as TABLE
 from banana_cli.errors import UsageError
 from banana_cli.types import LayerKind, Modality
@@ -277,3 +280,13 @@ def test_one_frame_of_any_class_can_be_a_source(tmp_path, sop_class):
     path = save(tmp_path / "a.dcm", np.full((4, 5), 40, np.int16), SOPClassUID=uid, NumberOfFrames=1)
     written = write(single(path), tmp_path / "out", MASKS)
     assert len(seg_points(written["masks.dcm"][0], "bone")) == 20
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+def test_a_full_disk_is_told_as_the_disk_tells_it(tmp_path):
+    """pydicom raises such an error again with a traceback as its text and without its number."""
+    write(tmp_path / "a.dcm", single())
+    with pytest.raises(OSError) as told, writing("a.dcm"):
+        pydicom.dcmread(tmp_path / "a.dcm").save_as("/dev/full")
+    assert told.value.errno == errno.ENOSPC
+    assert "\n" not in str(told.value)
