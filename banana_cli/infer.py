@@ -52,8 +52,7 @@ from banana_cli.types import (
     Unit,
     Window,
 )
-from banana_cli.weights_index import resolve
-from banana_cli.weights_index import sha256_of
+from banana_cli.weights_index import resolve, sha256_of
 
 TILE_PX: Final = 512
 OVERLAP_PX: Final = 64

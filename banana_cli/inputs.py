@@ -36,7 +36,7 @@ class Failed:
 
 @dataclass(slots=True)
 class Finding:
-    """All inputs of a run; ``passed_over`` counts files in folders that no adapter reads."""
+    """All inputs of a run; ``passed_over`` counts files in folders that no adapter takes into a job."""
 
     found: list[Found] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)

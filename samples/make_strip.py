@@ -43,8 +43,9 @@ def ct_window(path: Path) -> Picture:
 
 
 def overlays(name: str, folder: Path) -> list[Picture]:
-    """The painted layers beside or over the input, as banana's overlay format shows them."""
-    return [np.asarray(Image.open(folder / f"{name}.{kind}.png").convert("RGB")) for kind in ("masks", "normals")]
+    """Masks and normals of a single picture."""
+    files = (folder / f"{name}.{kind}.png" for kind in ("masks", "normals"))
+    return [np.asarray(Image.open(file).convert("RGB")) for file in files]
 
 
 def height_picture(values: NDArray[np.float32], far: float) -> Picture:
@@ -53,10 +54,10 @@ def height_picture(values: NDArray[np.float32], far: float) -> Picture:
 
 
 def rows(folder: Path) -> list[list[Picture]]:
-    banana("segment", str(HERE / "dashcam.mp4"), "--with", "depth,normals", "--end", "2.6", "-o", str(folder), "-q")
+    more = ("--with", "depth,normals", "-q")
+    banana("segment", str(HERE / "dashcam.mp4"), "--end", "2.6", "-o", str(folder), *more)
     for name in ("scan.dcm", "scene.tif"):
-        words = ("--with", "depth,normals", "--format", "png,npy", "-o", str(folder), "-q")
-        banana("segment", str(HERE / name), *words)
+        banana("segment", str(HERE / name), "--format", "png,npy", "-o", str(folder), *more)
     street = [HERE / "dashcam.mp4", *(folder / f"dashcam.{k}.mp4" for k in ("masks", "depth", "normals"))]
     with rasterio.open(HERE / "scene.tif") as scene:
         aerial = scene.read([1, 2, 3]).transpose(1, 2, 0)

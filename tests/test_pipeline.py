@@ -16,8 +16,9 @@ from banana_cli.ahead import read_ahead
 from banana_cli.errors import ExitStatus, InputError, OutputError, UsageError, WeightsError
 from banana_cli.events import Event, FrameDone, FrameFailed, InputFailed, InputStarted, Notice, OutputDone
 from banana_cli.options import ReadOptions
-from banana_cli.pipeline import Job, OnError, Output, RunResult, Settings, exit_status, run
-from banana_cli.types import Domain, LayerKind
+from banana_cli.pipeline import LOOKS, Job, OnError, Output, RunResult, Settings, exit_status, run
+from banana_cli.tasks.depth import DEPTH
+from banana_cli.types import Depth, DepthKind, Domain, LayerKind, Modality, Unit
 
 from .cli.fakes import FakeAdapter, FakeEngine, FakeFormat
 
@@ -184,3 +185,33 @@ def test_usage_error_is_not_swallowed(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError):
         walk(tmp_path, "FAKE 4 6 2", engine=Refuses())
+
+
+def test_each_layer_keeps_the_geometry_and_the_count_of_its_own_frames(tmp_path: Path) -> None:
+    result, _ = walk(tmp_path, "FAKE 4 6 7 turns=1")
+    facts = [output.facts for output in result.outputs]
+    assert [f["layer"] for f in facts] == list(LayerKind)
+    assert [f["geometry"]["pitch_m"] for f in facts] == [2.0, 3.0, 4.0]  # type: ignore[index]
+    assert [f["frames_done"] for f in facts] == [3, 2, 2]
+
+
+def test_two_formats_of_a_layer_count_its_frames_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.clip"
+    path.write_text("FAKE 4 6 3")
+    adapter: Adapter = FakeAdapter()
+    (item,) = adapter.group([path], root=None)
+    outputs = tuple(
+        Output(layer=LayerKind.DEPTH, format=FakeFormat(), path=tmp_path / f"{k}.txt") for k in range(2)
+    )
+    read = ReadOptions(layers=frozenset({LayerKind.DEPTH}))
+    jobs = [Job(item=item, adapter=adapter, outputs=outputs)]
+    result = run(jobs, FakeEngine(), Settings(read=read, tasks={}), lambda event: None)
+    assert [output.facts["frames_done"] for output in result.outputs] == [3, 3]
+
+
+def test_the_street_is_painted_bright_where_the_road_is() -> None:
+    metres = np.array([[5, 7, 10, 15]], np.float32)
+    road = Depth(
+        values=metres, valid=np.ones_like(metres, bool), depth_kind=DepthKind.METRIC, unit=Unit.METRE
+    )
+    assert DEPTH.paint(road, LOOKS[Modality.STREET]).mean(axis=-1).min() > 120

@@ -157,7 +157,7 @@ class _NpySink:
         self._array: _Array = (
             _Scene(file, job.info.shape, _FILL[job.layer])
             if is_scene(job.info)
-            else _Stack(file, many=is_many(job.info), subject=job.info.item.subject)
+            else _Stack(file, many=is_many(job.info, job.layer), subject=job.info.item.subject)
         )
 
     def write(self, frame: Frame, prediction: Prediction) -> None:

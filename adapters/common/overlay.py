@@ -51,7 +51,7 @@ class _OverlaySink:
 
     def __init__(self, part: Path, job: SinkJob) -> None:
         self._part, self._job = part, job
-        self._many = is_many(job.info)
+        self._many = is_many(job.info, job.layer)
         self._halves: list[Canvas] = []
         self._count = 0
         if self._many:
@@ -105,7 +105,7 @@ class OverlayFormat:
 
     def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
         """ ".overlay.png", or ".overlay" for the folder of a clip or a series."""
-        return ".overlay" if is_many(info) else ".overlay.png"
+        return ".overlay" if is_many(info, layer) else ".overlay.png"
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:

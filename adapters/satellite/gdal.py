@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ MAX_BLOCK_BYTES: Final = 256 << 20
 MAX_PIXELS: Final = 1 << 36
 READ_REMEDY: Final = "check the file with gdalinfo; if it is damaged, fetch it again"
 WRITE_REMEDY: Final = "check free space and permissions of the output folder"
+
+_UNKNOWN_PLACE: Final = re.compile(
+    r"[,;]?\s*(?:\b(?:at|on|for|in)\s+)?(?:row|scanline|line|strip|tile|block)\s+(?:4294967295|-1)\b"
+)
 
 _SETTINGS: Final[dict[str, object]] = {
     "GDAL_CACHEMAX": CACHE_BYTES,
@@ -68,8 +73,7 @@ def reading(subject: str) -> Iterator[None]:
         try:
             yield
         except library_errors() as exc:
-            what = first_cause(exc).removeprefix(f"{Path(subject).name}: ")  # GDAL names the file too
-            raise InputError(what, subject=subject, remedy=READ_REMEDY) from exc
+            raise InputError(first_cause(exc, subject), subject=subject, remedy=READ_REMEDY) from exc
 
 
 @contextmanager
@@ -85,11 +89,11 @@ def writing(subject: str) -> Iterator[None]:
         with gdal_env():
             yield
     except library_errors() as exc:
-        raise OutputError(first_cause(exc), subject=subject, remedy=WRITE_REMEDY) from exc
+        raise OutputError(first_cause(exc, subject), subject=subject, remedy=WRITE_REMEDY) from exc
     finally:
         log.removeHandler(failures)
     if failures.messages:
-        raise OutputError(failures.messages[0], subject=subject, remedy=WRITE_REMEDY)
+        raise OutputError(plain(failures.messages[0], subject), subject=subject, remedy=WRITE_REMEDY)
 
 
 class _Failures(logging.Handler):
@@ -104,12 +108,24 @@ class _Failures(logging.Handler):
         self.messages.append(record.getMessage()[:300])
 
 
-def first_cause(exc: BaseException) -> str:
+def first_cause(exc: BaseException, subject: str = "") -> str:
     """One line of the exception at the bottom: the ones above only say "see previous exception"."""
     while exc.__cause__ is not None:
         exc = exc.__cause__
-    text = str(exc).strip() or type(exc).__name__
-    return text.splitlines()[0][:300]
+    return plain(str(exc).strip() or type(exc).__name__, subject)
+
+
+def plain(text: str, subject: str) -> str:
+    """The first line of GDAL's message without what the user is told anyway, or should not be.
+
+    That is the file's own name, names of library functions, and numbers that only mean "unknown".
+    """
+    line = text.strip().splitlines()[0]
+    name = re.escape(Path(subject).name)
+    shorter = re.sub(rf"^(?:(?:.*[/\\])?{name}'?[:,]?\s*)+", "", line) if name else line
+    shorter = re.sub(r"^(?:TIFF|_TIFF|VSI)\w+(?:\(\))?:\s*", "", shorter)
+    shorter = _UNKNOWN_PLACE.sub("", shorter).strip(" :;,")
+    return (shorter or line)[:300]
 
 
 def open_raster(path: Path, container: Container, subject: str) -> Dataset:

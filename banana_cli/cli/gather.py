@@ -124,6 +124,8 @@ def nothing_usable(gathered: Gathered) -> NoInputError | None:
         return None
     if gathered.left_out:
         return NoInputError(
-            "every input was left out as asked", subject="inputs", remedy="drop the option that leaves them out"
+            "every one was left out as asked",
+            subject="inputs",
+            remedy="drop the option that leaves them out",
         )
     return NoInputError("there is nothing to do", subject="inputs", remedy="check the list and the --shard")

@@ -1,7 +1,8 @@
 """A small domain, two formats and a model of nothing: the command line's world without torch or codecs.
 
 A fake input is text: ``FAKE rows columns frames`` and, if wanted, ``bad=I`` (frame I is unreadable),
-``cut=I`` (the reader fails at frame I), ``only=depth`` (frames answer that alone), ``measured=depth``,
+``cut=I`` (the reader fails at frame I), ``only=depth`` (frames answer that alone), ``turns=1`` (frames answer
+one layer in turn, each with a pitch of its own), ``empty=1`` (nothing in it is wanted), ``measured=depth``,
 ``slow=S`` (seconds a frame takes to read).
 """
 
@@ -45,7 +46,10 @@ from banana_cli.types import (
 ALL = frozenset(LayerKind)
 
 
+@dataclass(frozen=True)
 class FlatGeometry:
+    pitch_m: float = 2.0
+
     def focal_px(self) -> float | None:
         return None
 
@@ -53,7 +57,7 @@ class FlatGeometry:
         return Pitch(row=2.0, col=2.0, unit=Unit.METRE)
 
     def describe(self) -> dict[str, Json]:
-        return {"pitch_m": 2.0, "skew": float("nan")}
+        return {"pitch_m": self.pitch_m, "skew": float("nan")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,8 @@ class FakeSource:
     def frame(self, index: int) -> Frame:
         shape = (self.script.rows, self.script.columns)
         extra = self.script.extra
-        facts: dict[str, Json] = {"layers": [extra["only"]]} if "only" in extra else {}
+        only = list(LayerKind)[index % 3].value if "turns" in extra else extra.get("only")
+        facts: dict[str, Json] = {"layers": [only]} if only else {}
         measured = [LayerKind(extra["measured"])] if "measured" in extra else []
         return Frame(
             pixels=np.zeros((1, *shape), np.float32),
@@ -112,7 +117,7 @@ class FakeSource:
             bands=(Band(name="grey", unit="1"),),
             views=(View(band=0, low=0, high=1),),
             modality=self.info.modality,
-            geometry=FlatGeometry(),
+            geometry=FlatGeometry(2.0 + index if "turns" in extra else 2.0),
             provenance=Provenance(source="fake", index=index, extra=facts),
             measured=tuple(layer_of(k, shape, 9, self.info.modality) for k in measured),
         )
@@ -144,7 +149,7 @@ class FakeAdapter:
             kind="fake clip",
             shape=(script.rows, script.columns),
             frames=script.frames,
-            formats={kind: "txt" for kind in LayerKind if script.extra.get("lacks") != kind.value},
+            formats={kind: "txt" for kind in LayerKind if _gives(script, kind)},
             facts={"rate": 25.0},
             notices=("focal length unknown",) if "notice" in script.extra else (),
         )
@@ -152,6 +157,10 @@ class FakeAdapter:
     @contextmanager
     def open(self, item: InputItem, options: ReadOptions) -> Iterator[FakeSource]:
         yield FakeSource(self.inspect(item, options), parse(item.paths[0]), item.paths[0])
+
+
+def _gives(script: Script, kind: LayerKind) -> bool:
+    return script.extra.get("lacks") != kind.value and "empty" not in script.extra
 
 
 @dataclass

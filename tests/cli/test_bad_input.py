@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from banana_cli.cli.main import main
+
 from .fakes import Fakes
 
 
@@ -62,20 +64,24 @@ def test_a_folder_where_a_file_is(tmp_path: Path) -> None:
     assert done.returncode == 5 and len(done.stderr.splitlines()) == 2
 
 
-def test_missing_and_foreign_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", ["nowhere.safetensors", "junk.safetensors"])
+def test_missing_and_foreign_weights(
+    tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     photo(tmp_path / "a.png")
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
-    for weights in ("nowhere.safetensors", "junk.safetensors"):
-        done = banana(tmp_path, "segment", "a.png", "--weights", weights)
-        assert done.returncode == 6, done.stderr
-        assert weights in done.stderr.splitlines()[-2] and done.stderr.splitlines()[-1].startswith("  try: ")
-    assert {p.name for p in tmp_path.iterdir()} >= {"a.png", "junk.safetensors"}
-    assert not parts(tmp_path) and not list(tmp_path.glob("a.masks*"))
+    assert main(["segment", "a.png", "--weights", weights]) == 6
+    *_, first, second = capsys.readouterr().err.splitlines()
+    assert weights in first and second.startswith("  try: ")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.png", "junk.safetensors"}
 
 
-def test_debug_shows_the_traceback_and_nothing_else_does(tmp_path: Path) -> None:
-    assert "Traceback" in banana(tmp_path, "info", "missing", "--debug").stderr
-    assert "Traceback" not in banana(tmp_path, "info", "missing", "-v").stderr
+def test_debug_shows_the_traceback_and_nothing_else_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "missing", "--debug"]) == 4
+    assert "Traceback" in capsys.readouterr().err
+    assert main(["info", "missing", "-v"]) == 4
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
@@ -115,7 +121,6 @@ def test_broken_plugins_are_named_where_they_matter(tmp_path: Path) -> None:
     from dataclasses import replace
 
     from banana_cli.adapter import Broken
-    from banana_cli.cli.main import main
 
     (tmp_path / "scan.xyz").write_text("nobody's")
     fakes = Fakes()

@@ -101,7 +101,7 @@ def test_a_folder_is_mirrored_and_strangers_are_passed_over(here: Path) -> None:
     assert banana(fakes, "segment", "in", "-o", "out") == 0
     outputs = {name for name in tree(here / "out") if name.endswith(".txt")}
     assert outputs == {"a.masks.txt", "deep/er/b.masks.txt"}
-    assert "1 files of other kinds" in fakes.err.getvalue()
+    assert "1 file of another kind" in fakes.err.getvalue()
 
 
 def test_outputs_of_an_earlier_run_are_no_inputs(here: Path) -> None:
@@ -360,8 +360,8 @@ def test_a_layer_that_an_input_cannot_give(here: Path) -> None:
         (("--start", "3", "--end", "2"), "--end"),
         (("--with", "smell"), "--with smell"),
         (("--format", "docx"), "--format docx"),
-        (("--format", "scan"), "format scan"),
-        (("--format", "maskonly", "--with", "depth"), "format maskonly"),
+        (("--format", "scan"), "a.clip: its masks (driving, fake clip) cannot be scan"),
+        (("--format", "maskonly", "--with", "depth"), "a.clip: its depth (driving, fake clip) cannot be"),
         (("--shard", "3/2"), "--shard"),
         (("--bidx", "0"), "--bidx"),
         (("--nodata", "blue"), "--nodata"),

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from banana_cli.errors import ExitStatus, WeightsError
 from banana_cli.model.weights import load_model, save_model
+from banana_cli.weights_index import sha256_of
 from tests.model.test_net import make_net
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from banana_adapters.common.stats import CSV
 from PIL import Image, PngImagePlugin
 
 from banana_cli import adapter, codec
-from banana_cli.adapter import SinkFormat
+from banana_cli.adapter import SinkFormat, SourceInfo
+from banana_cli.cli.main import main
 from banana_cli.errors import InputError, OutputError
-from banana_cli.types import Depth, Domain, Layer, LayerKind, Mask, Normals
+from banana_cli.types import Depth, Domain, Json, Layer, LayerKind, Mask, Normals
 
 from .conftest import Case, Written
 
@@ -322,3 +324,61 @@ def test_an_empty_frame_gives_empty_cells_not_nonsense(written: Written) -> None
     assert (row["pixels"], row["median"], row["min"], row["mean"]) == ("0", "", "", "")
     path, _ = written(CSV, Empty(), LayerKind.NORMALS)
     assert rows_of(path)[0]["mean_x"] == ""
+
+
+@dataclass
+class Volume(Case):
+    """A series whose depth and normals are one picture, whatever its slices."""
+
+    @property
+    def info(self) -> SourceInfo:
+        frames: dict[str, Json] = {"masks": 3, "depth": 1, "normals": 1}
+        return replace(super().info, facts={"layer_frames": frames})
+
+
+@pytest.mark.parametrize("form", [PNG, OVERLAY], ids=lambda f: f.name)
+def test_the_one_surface_of_a_series_is_one_file(tmp_path: Path, form: SinkFormat) -> None:
+    case = Volume(domain=Domain.MEDICAL, count=4)
+    assert form.suffix(LayerKind.DEPTH, case.info).endswith(".png")
+    assert not form.suffix(LayerKind.MASKS, case.info).endswith(".png")
+    frame, answer = next(iter(case.frames()))
+    with form.open(tmp_path / "part", case.job(LayerKind.DEPTH)) as sink:
+        sink.write(frame, answer)
+        sink.finish()
+    assert (tmp_path / "part").is_file()
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["sidecar", "alone"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_banana_decode_gives_back_what_png_wrote(
+    tmp_path: Path, written: Written, kind: LayerKind, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, facts = written(PNG, ONE, kind)
+    path = path.rename(tmp_path / "x.png")
+    if not alone:
+        side = {"schema": "banana-output-1", "format": "png", "encoding": facts}
+        (tmp_path / "x.png.json").write_text(json.dumps(side))
+    assert main(["decode", "x.png", "-o", "out"]) == 0
+    found = np.load(tmp_path / "out/x.npy", allow_pickle=False)
+    mask, depth, normals = ONE.truth()
+    if kind is LayerKind.MASKS:
+        assert np.array_equal(found, mask.ids)
+    elif kind is LayerKind.DEPTH:
+        assert np.array_equal(np.isnan(found), ~depth.valid)
+        assert np.nanmax(np.abs(found - depth.values)) <= 1 / 512 + 1e-5
+    else:
+        assert np.array_equal(found.any(axis=0), normals.valid)
+        cosine = (found * normals.xyz).sum(axis=0)[normals.valid]
+        assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 1
+
+
+def test_banana_decode_takes_a_folder_of_frames_with_its_index(
+    tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder, _ = written(PNG, CLIP, LayerKind.MASKS)
+    folder = folder.rename(tmp_path / "clip.masks")
+    (folder / "index.json").write_text("{}")
+    assert main(["decode", "clip.masks", "-o", "out"]) == 0
+    assert len(list((tmp_path / "out/clip.masks").glob("*.npy"))) == 3

@@ -10,6 +10,8 @@ import pytest
 from banana_adapters.medical import MEDICAL
 from medical_made import dataset, folder_items, frames_of, options, save, save_series, single
 
+from banana_cli.errors import InputError
+from banana_cli.inputs import Readers, find
 from banana_cli.types import LayerKind
 
 VOXELS = np.arange(5 * 4 * 6).reshape(5, 4, 6)
@@ -144,3 +146,32 @@ def test_real_series_mixed_in_one_folder_come_apart(shared_data, tmp_path):
 
 def test_a_single_file_keeps_its_stem(tmp_path):
     assert single(save(tmp_path / "chest one.dcm", np.ones((3, 3), np.uint16))).stem == "chest one"
+
+
+def test_a_folder_s_reports_and_masks_are_in_no_job_but_damaged_pictures_are(tmp_path):
+    save_series(tmp_path, VOXELS)
+    blank = {"Rows": None, "Columns": None}
+    report = "1.2.840.10008.5.1.4.1.1.88.11"
+    save(tmp_path / "report.dcm", VOXELS[0].astype(np.int16), SOPClassUID=report, Modality="SR", **blank)
+    plan = "1.2.840.10008.5.1.4.1.1.481.3"
+    save(tmp_path / "plan.dcm", VOXELS[0].astype(np.int16), SOPClassUID=plan, Modality="RTSTRUCT", **blank)
+    seg = "1.2.840.10008.5.1.4.1.1.66.4"
+    save(tmp_path / "seg.dcm", VOXELS.astype(np.uint8), SOPClassUID=seg, Modality="SEG")
+    damaged = save(tmp_path / "damaged.dcm", VOXELS[0].astype(np.int16), **blank)
+    items = folder_items(tmp_path)
+    assert sorted(len(i.paths) for i in items) == [1, 5]
+    assert [i.paths for i in items if len(i.paths) == 1] == [(damaged,)]
+    for name in ("report", "plan", "seg"):
+        with pytest.raises(InputError):
+            MEDICAL.inspect(single(tmp_path / f"{name}.dcm"), options(LayerKind.MASKS))
+
+
+def test_a_folder_of_reports_alone_holds_nothing_and_says_what_was_passed_over(tmp_path):
+    save_series(tmp_path / "ct", VOXELS)
+    blank = {"Rows": None, "Columns": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"}
+    save(tmp_path / "sr" / "report.dcm", VOXELS[0].astype(np.int16), Modality="SR", **blank)
+    readers = Readers(adapters={"medical": MEDICAL})
+    both = find([str(tmp_path)], readers)
+    assert (len(both.found), both.failed, both.passed_over) == (1, [], 1)
+    alone = find([str(tmp_path / "sr")], readers)
+    assert not alone.found and len(alone.failed) == 1 and alone.passed_over == 1

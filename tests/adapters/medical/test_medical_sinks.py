@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from banana_adapters.medical.derived import writing
 from medical_made import (
     SECRET_BIRTH,
     SECRET_ID,
@@ -24,7 +25,6 @@ from medical_made import (
     write,
 )
 
-from banana_adapters.medical.derived import writing
 from banana_cli.classes import MEDICAL as TABLE
 from banana_cli.errors import UsageError
 from banana_cli.types import LayerKind, Modality
@@ -285,8 +285,8 @@ def test_one_frame_of_any_class_can_be_a_source(tmp_path, sop_class):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
 def test_a_full_disk_is_told_as_the_disk_tells_it(tmp_path):
     """pydicom raises such an error again with a traceback as its text and without its number."""
-    write(tmp_path / "a.dcm", single())
+    made = save(tmp_path / "a.dcm", np.zeros((8, 9), np.int16))
     with pytest.raises(OSError) as told, writing("a.dcm"):
-        pydicom.dcmread(tmp_path / "a.dcm").save_as("/dev/full")
+        pydicom.dcmread(made).save_as("/dev/full")
     assert told.value.errno == errno.ENOSPC
     assert "\n" not in str(told.value)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import rasterio
 from banana_adapters.satellite import SATELLITE
-from banana_adapters.satellite.gdal import gdal_env
+from banana_adapters.satellite.gdal import gdal_env, plain
 from scenery import UTM, frames_of, item_of, options, write_scene
 
 from banana_cli.adapter import Unreadable
@@ -230,3 +230,25 @@ def test_memory_is_flat_over_a_huge_sparse_scene(tmp_path: Path) -> None:
             answered += int(frame.valid.any())
     assert answered > 2
     assert peak - start < 400 << 20
+
+
+@pytest.mark.parametrize(
+    ("told", "want"),
+    [
+        ("head.tif: head.tif: Read error at row 4294967295, got 0 bytes", "Read error, got 0 bytes"),
+        ("/x y/head.tif: Cannot read TIFF header", "Cannot read TIFF header"),
+        ("TIFFReadDirectory:Failed to read directory at offset 8", "Failed to read directory at offset 8"),
+        ("Read error at row 3, col 0; got 2 bytes", "Read error at row 3, col 0; got 2 bytes"),
+        ("'/x/head.tif' not recognized as a file format.", "not recognized as a file format."),
+        ("head.tif", "head.tif"),
+    ],
+)
+def test_what_gdal_says_is_said_once_and_without_its_placeholders(told: str, want: str) -> None:
+    assert plain(told, "in/head.tif") == want
+
+
+def test_a_headless_file_is_not_named_in_its_own_message(tmp_path: Path) -> None:
+    for name, data in (("head.tif", b"II*\0\x08\0\0\0"), ("short.tif", b"II*\0")):
+        (tmp_path / name).write_bytes(data)
+        message = refused(tmp_path / name).message
+        assert name not in message and str(tmp_path) not in message and "TIFFRead" not in message

@@ -1,0 +1,88 @@
+"""Options and formats that can act on some inputs only; inputs that are empty by wish."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from banana_cli.adapter import SourceInfo
+from banana_cli.errors import UsageError
+from banana_cli.types import LayerKind
+
+from .fakes import FakeFormat, Fakes
+from .test_run import banana, complaint, here, put, tree
+
+__all__ = ["here"]  # the fixture
+
+
+class PickyFormat(FakeFormat):
+    """As mp4: for some inputs of its domain only."""
+
+    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
+        if info.shape[0] == 5:
+            raise UsageError("format picky is for clips", subject=info.item.subject, remedy="r")
+        return self.ending
+
+
+class ObedientFormat(FakeFormat):
+    obeys = frozenset({"depth-encoding"})
+
+
+def fussy_world() -> Fakes:
+    fakes = Fakes()
+    fakes.formats["picky"] = PickyFormat(name="picky", ending=".picky")
+    fakes.formats["png"] = ObedientFormat(name="png", ending=".png")
+    return fakes
+
+
+def test_a_format_that_cannot_serve_one_input_names_it_before_anything_is_read(here: Path) -> None:
+    put(here / "clip.clip")
+    put(here / "photo.clip", "FAKE 5 6 1")
+    fakes = fussy_world()
+    assert banana(fakes, "segment", "clip.clip", "photo.clip", "--format", "picky") == 2
+    assert complaint(fakes)[0].startswith(
+        "banana: photo.clip: its masks (driving, fake clip) cannot be picky"
+    )
+    assert "txt" in complaint(fakes)[1] and len(complaint(fakes)) == 2 and not fakes.engine.asked
+
+
+def test_formats_that_serve_only_some_inputs_go_to_those(here: Path) -> None:
+    put(here / "clip.clip")
+    put(here / "photo.clip", "FAKE 5 6 1")
+    assert banana(fussy_world(), "segment", ".", "--format", "picky,txt", "-o", "out") == 0
+    names = {n for n in tree(here / "out") if n.endswith((".picky", ".txt"))}
+    assert names == {"clip.masks.picky", "clip.masks.txt", "photo.masks.txt"}
+    assert banana(fussy_world(), "segment", "photo.clip", "-o", "named.txt") == 0
+
+
+def test_depth_encoding_reaches_the_sinks_and_is_refused_where_idle(here: Path) -> None:
+    put(here / "a.clip")
+    words = ("--depth-encoding", "rgb")
+    assert banana(fussy_world(), "depth", "a.clip", *words, "--format", "png", "-o", "out") == 0
+    assert json.loads((here / "out/a.depth.png.json").read_text())["options"]["depth_encoding"] == "rgb"
+    none, idle, wrong = fussy_world(), fussy_world(), fussy_world()
+    assert banana(none, "segment", "a.clip", *words, "--format", "png") == 2
+    assert complaint(none)[0] == "banana: --depth-encoding: no depth is written"
+    assert banana(idle, "segment", "a.clip", "--with", "depth", *words) == 2
+    assert complaint(idle)[0] == "banana: --depth-encoding: cannot act on depth as txt"
+    assert banana(wrong, "depth", "a.clip", "--depth-encoding", "exr") == 2
+    assert tree(here) == {"a.clip", *(f"out/{n}" for n in tree(here / "out"))}
+
+
+def test_tile_and_overlap_reach_the_readers_too(here: Path) -> None:
+    put(here / "a.clip")
+    assert banana(Fakes(), "segment", "a.clip", "--tile", "64", "--overlap", "8") == 0
+    raster = json.loads((here / "a.masks.txt.json").read_text())["options"]["raster"]
+    assert (raster["tile"], raster["overlap"]) == (64, 8)
+
+
+def test_an_input_that_is_empty_by_wish_is_no_failure(here: Path) -> None:
+    put(here / "scout.clip", "FAKE 4 6 0 empty=1 notice=1")
+    put(here / "a.clip")
+    fakes = Fakes()
+    assert banana(fakes, "segment", "scout.clip", "a.clip", "-o", "out") == 0
+    assert "note: scout.clip: focal length unknown" in complaint(fakes)
+    alone = Fakes()
+    assert banana(alone, "segment", "scout.clip", "-o", "other") == 4
+    assert complaint(alone)[-2] == "banana: inputs: every one was left out as asked"
+    assert not (here / "other").exists()
