@@ -89,11 +89,19 @@ def entry_of(name: str, folder: Path | None = None) -> Entry:
 
 
 def resolve(weights: Path | None, name: str = DEFAULT_MODEL) -> Path:
-    """The file to load: the named one, else the installed one. WeightsError if it is not there."""
-    path = weights if weights is not None else entry_of(name).path
-    if not path.is_file():
-        raise WeightsError("there are no weights here", subject=str(path), remedy="see `banana models list`")
-    return path
+    """The file to load: the named one, else the installed one, which must be the one of the index.
+
+    WeightsError if it is missing or altered.
+    """
+    if weights is None:
+        entry = entry_of(name)
+        verify(entry)
+        return entry.path
+    if not weights.is_file():
+        raise WeightsError(
+            "there are no weights here", subject=str(weights), remedy="see `banana models list`"
+        )
+    return weights
 
 
 def sha256_of(path: Path) -> str:

@@ -200,6 +200,9 @@ def test_models_list_path_and_verify(weights: Path, capsys: pytest.CaptureFixtur
 
 def test_weights_are_looked_for_in_order(weights: Path, tmp_path: Path) -> None:
     assert weights_index.resolve(None) == weights / "n.safetensors"
+    (weights / "n.safetensors").write_bytes(b"altered")
+    with pytest.raises(WeightsError, match="was altered"):
+        weights_index.resolve(None)
     own = tmp_path / "own.safetensors"
     with pytest.raises(WeightsError):
         weights_index.resolve(own)
