@@ -37,10 +37,14 @@ SNIFF_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """A bad frame as a value: a generator that raises is finished, this one goes on."""
+    """A bad frame as a value: a generator that raises is finished, this one goes on.
+
+    ``count``: how many frames from ``index`` on it stands for.
+    """
 
     index: int
     error: BananaError
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

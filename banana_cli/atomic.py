@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,10 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "give the output a shorter name with -o",
     errno.EROFS: "name a folder that can be written with -o",
 }
+_PART = re.compile(r"\.(.+)\.\d+\.part((?:\.[^.]*)?)", re.DOTALL)
 _REMEDY = "check the folder and its permissions, or name another with -o"
+_MARK = b'"schema": "banana-'
+"""What the first bytes of every sidecar hold."""
 
 
 @contextmanager
@@ -37,6 +41,12 @@ def part_name(final: Path, pid: int | None = None) -> Path:
     suffix = final.suffix
     stem = final.name[: len(final.name) - len(suffix)] if suffix else final.name
     return final.with_name(f".{stem}.{os.getpid() if pid is None else pid}.part{suffix}")
+
+
+def final_name(part: Path) -> Path:
+    """The output that ``part`` will be; a name that is no part's is the output's own."""
+    match = _PART.fullmatch(part.name)
+    return part.with_name(match[1] + match[2]) if match else part
 
 
 def refuse_existing(final: Path, *, overwrite: bool) -> None:
@@ -57,7 +67,10 @@ def refuse_existing(final: Path, *, overwrite: bool) -> None:
 
 def _is_ours(folder: Path) -> bool:
     """A folder that a run wrote has its sidecar beside it; an empty one is nobody's."""
-    return folder.with_name(folder.name + ".json").is_file() or not any(folder.iterdir())
+    with suppress(OSError), folder.with_name(folder.name + ".json").open("rb") as sidecar:
+        if _MARK in sidecar.read(64):
+            return True
+    return not any(folder.iterdir())
 
 
 def refuse_unwritable(folder: Path) -> None:

@@ -141,8 +141,10 @@ def _walk_folder(root: Path, readers: Readers, finding: Finding, seen: set[Path]
     """Everything below a folder, grouped by the adapter that reads it."""
     mine: dict[str, list[Path]] = {}
     before = len(finding.found) + len(finding.failed)
+    named = False
     for path in _files_below(root, finding):
         if path in seen:
+            named = True
             continue
         seen.add(path)
         try:
@@ -156,7 +158,7 @@ def _walk_folder(root: Path, readers: Readers, finding: Finding, seen: set[Path]
             mine.setdefault(_name_of(adapter, readers), []).append(path)
     for name, paths in mine.items():
         _group_below(root, readers.adapters[name], paths, finding)
-    if before == len(finding.found) + len(finding.failed):
+    if before == len(finding.found) + len(finding.failed) and not named:
         error = InputError(
             "holds nothing that banana reads", subject=str(root), remedy="see `banana info --help`"
         )

@@ -42,12 +42,6 @@ def crop_frame(frame: Frame, part: Window) -> Frame:
     return replace(frame, pixels=frame.pixels[:, rows, cols], valid=frame.valid[rows, cols], measured=())
 
 
-def crop_layer(layer: Layer, part: Window) -> Layer:
-    """The part of a layer, without copying."""
-    rows, cols = part.slices()
-    return with_values(layer, values_of(layer)[..., rows, cols], layer.valid[rows, cols])
-
-
 def join_bands(bands: Sequence[Layer]) -> Layer:
     """Bands of rows, top to bottom, as one layer."""
     if len(bands) == 1:
@@ -58,7 +52,7 @@ def join_bands(bands: Sequence[Layer]) -> Layer:
 
 def paste(layer: Layer, part: Window, shape: tuple[int, int]) -> Layer:
     """The layer as ``part`` of a picture of ``shape``; no answer around it."""
-    if (layer.valid.shape) == shape:
+    if layer.valid.shape == shape:
         return layer
     small = values_of(layer)
     values = np.full((*small.shape[:-2], *shape), NOTHING[layer.kind], small.dtype)

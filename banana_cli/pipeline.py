@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from banana_cli import __version__, atomic, sidecar
+from banana_cli import __version__, atomic, keep, sidecar
 from banana_cli.adapter import (
     Adapter,
     InputItem,
@@ -46,7 +46,7 @@ LOOKS: Mapping[Modality, Look] = {
     Modality.MR: _BODY_MM,
     Modality.XRAY: _SHARE,
     Modality.ULTRASOUND: _SHARE,
-    Modality.VISIBLE: _SHARE,
+    Modality.VISIBLE: Look(depth_near=0.0, depth_far=100.0),  # mm where a pixel's size is known
 }
 """How values are painted, one range a modality, in the unit of its depth; never per frame."""
 NO_MODEL = ModelFacts(name="none (measured)", weights_sha256="", budget=1.0, precision="fp32", device="cpu")
@@ -96,11 +96,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What holds for all inputs of a run. ``options`` are kept in sidecars as the options in force."""
+    """What holds for all inputs of a run. ``options`` are kept in sidecars as the options in force.
+
+    ``classes``: names of those that masks keep, () for all.
+    """
 
     read: ReadOptions
     tasks: Mapping[LayerKind, Task]
     looks: Mapping[Modality, Look] = field(default_factory=lambda: LOOKS)
+    classes: tuple[str, ...] = ()
     on_error: OnError = OnError.SKIP
     max_failures: int | None = None
     options: Mapping[str, Json] = field(default_factory=dict)
@@ -217,12 +221,24 @@ def _read(job: Job, settings: Settings) -> Generator[SourceInfo | Frame | Unread
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Writer:
-    """One output being written."""
+    """One output being written; ``closer`` closes its sink."""
 
     output: Output
     staged: Staged
     sink: Sink
-    closer: ExitStack
+    closer: _Closer
+
+
+class _Closer(ExitStack):
+    """Closes a sink. After an error, a failure to close is not told: the error itself is."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def __exit__(self, *exc: object) -> None:
+        with writing(self._path) if exc[0] is None else suppress(OSError):
+            super().__exit__(*exc)  # type: ignore[arg-type]
 
 
 class _Walk:
@@ -238,7 +254,7 @@ class _Walk:
         self._writers: list[_Writer] = []
         self._info: SourceInfo | None = None
         self._geometry: dict[LayerKind, Geometry] = {}
-        self._first_error: BananaError | None = None
+        self._first_bad: Unreadable | None = None
         self._model = NO_MODEL
         self._notes: dict[str, Json] = {}
 
@@ -280,8 +296,8 @@ class _Walk:
             self._frame(item)
 
     def _skip(self, item: Unreadable) -> None:
-        self._tally.failed += 1
-        self._first_error = self._first_error or item.error
+        self._tally.failed += item.count
+        self._first_bad = self._first_bad or item
         self._report(FrameFailed(subject=self._subject, index=item.index, error=item.error))
         if self._settings.on_error is OnError.STOP:
             raise item.error
@@ -289,7 +305,7 @@ class _Walk:
     def _frame(self, frame: Frame) -> None:
         started, loaded = time.perf_counter(), self._tally.seconds["load"]
         kinds = answers(frame, self._job.kinds)
-        prediction = self._predict(frame, kinds)
+        prediction = keep.only(self._predict(frame, kinds), self._settings.classes)
         inferred = time.perf_counter()
         if not self._writers:
             self._open()
@@ -341,7 +357,7 @@ class _Walk:
             raise TypeError("a source gave a frame before its info")
         for output in self._job.outputs:
             staged = self._stack.enter_context(Staged(output.path, overwrite=output.overwrite))
-            closer = self._stack.enter_context(ExitStack())
+            closer = self._stack.enter_context(_Closer(output.path))
             with writing(output.path):
                 opened = output.format.open(staged.part, self._sink_job(output, self._info))
                 sink = closer.enter_context(opened)
@@ -360,17 +376,19 @@ class _Walk:
         )
 
     def _unusable(self) -> BananaError:
-        if self._first_error is not None:
-            return self._first_error
+        if self._first_bad is not None:
+            return self._first_bad.error
         return InputError("holds no frame", subject=self._subject, remedy="look at it with `banana info`")
 
     def _lost(self) -> InputError | None:
         """What to say of an input whose outputs stand but lack frames."""
-        if self._first_error is None:
+        if self._first_bad is None:
             return None
-        count = f"{self._tally.failed} of {self._tally.failed + self._tally.done} frames could not be read"
-        message = f"{count} ({self._first_error.message})"
-        return InputError(message, subject=self._subject, remedy=self._first_error.remedy)
+        error, failed = self._first_bad.error, self._tally.failed
+        many = self._first_bad.count > 1  # its own message counts them then
+        lost = "parts of it" if many else f"{failed} of {failed + self._tally.done} frames"
+        message = f"{lost} could not be read ({error.message})"
+        return InputError(message, subject=self._subject, remedy=error.remedy)
 
     def _finish(self, writer: _Writer, *, complete: bool) -> None:
         """Close one output, put it under its name, write its sidecar and tell."""
@@ -418,7 +436,7 @@ class _Walk:
             "notices": list(self._info.notices),
         }
         if output.layer is LayerKind.MASKS:
-            facts["classes"] = sidecar.describe_classes(TABLE_OF[self._info.modality])
+            facts["classes"] = sidecar.describe_classes(TABLE_OF[self._info.modality], self._settings.classes)
         return facts
 
 

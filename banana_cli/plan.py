@@ -28,13 +28,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the user asked of every input."""
+    """What the user asked of every input; ``weights_sha256`` of the weights that would answer, if known."""
 
     layers: tuple[LayerKind, ...]
     formats: tuple[str, ...] = ()
     overwrite: bool = False
     resume: bool = False
     options: Mapping[str, Json] | None = None
+    weights_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,12 @@ def outputs_of(opened: Opened, wish: Wish, target: Target, formats: Mapping[str,
             name = f"{item.stem}.{layer.value}{chosen.suffix(layer, info)}"
             outputs.append(Output(layer=layer, format=chosen, path=target.folder / item.folder / name))
     return outputs
+
+
+def lacking(opened: Opened, wish: Wish) -> str | None:
+    """What to tell of an input that gives only some of the layers asked for; None if it gives all."""
+    missing = [layer.value for layer in wish.layers if layer not in opened.info.formats]
+    return f"gives no {' or '.join(missing)} ({opened.info.kind})" if missing else None
 
 
 def to_file(one: Opened, wish: Wish, file: Path, formats: Mapping[str, SinkFormat], *, inputs: int) -> Output:
@@ -165,12 +172,15 @@ def _whose(job: Job, output: Output) -> str:
 
 
 def refuse_existing(jobs: Iterable[Job]) -> None:
-    """OutputError if an output stands already, or its folder cannot be written."""
+    """OutputError if an output, or a stranger's file in its sidecar's place, stands already, or its folder
+    cannot be written."""
     taken: list[BananaError] = []
     for output in (output for job in jobs for output in job.outputs):
         try:
             atomic.refuse_unwritable(output.path.parent)
             atomic.refuse_existing(output.path, overwrite=output.overwrite)
+            side = sidecar.sidecar_path(output.path)
+            atomic.refuse_existing(side, overwrite=output.overwrite or sidecar.read(side) is not None)
         except OutputError as exc:
             taken.append(exc)
     if len(taken) > 1:
@@ -195,7 +205,15 @@ def settle(output: Output, opened: Opened, wish: Wish) -> Output | None:
         return replace(output, overwrite=True)
     same_input = facts.get("input") == sidecar.describe_input(opened.found.item)
     same_options = facts.get("options") == sidecar.to_json(wish.options or {})
-    return None if output.path.exists() and same_input and same_options else output
+    same = same_input and same_options and _same_weights(facts, wish)
+    return None if output.path.exists() and same else output
+
+
+def _same_weights(facts: Mapping[str, Json], wish: Wish) -> bool:
+    """Whether the weights that would answer now made the output; measured layers need none."""
+    model = facts.get("model")
+    made = model.get("weights_sha256") if isinstance(model, dict) else None
+    return not made or wish.weights_sha256 in (None, made)
 
 
 @runtime_checkable

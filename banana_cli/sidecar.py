@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path, PurePath
 
@@ -110,7 +110,8 @@ def describe_model(model: ModelFacts) -> dict[str, Json]:
     }
 
 
-def describe_classes(table: ClassTable) -> dict[str, Json]:
-    """The class table: id, name, colour, and 255 for no answer."""
+def describe_classes(table: ClassTable, kept: Sequence[str] = ()) -> dict[str, Json]:
+    """The class table: id, name, colour, and 255 for no answer; ``kept`` if only some were wanted."""
     rows: list[Json] = [{"id": c.id, "name": c.name, "rgb": list(c.rgb)} for c in table.classes]
-    return {"table": table.name, "no_class": 255, "classes": rows}
+    chosen: dict[str, Json] = {"kept": [name for name in table.names if name in kept]} if kept else {}
+    return {"table": table.name, "no_class": 255, **chosen, "classes": rows}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from banana_cli import atomic
-from banana_cli.atomic import Staged, part_name
+from banana_cli import atomic, sidecar
+from banana_cli.atomic import Staged, final_name, part_name
 from banana_cli.errors import ExitStatus, OutputError
 
 
@@ -21,6 +21,12 @@ def test_part_is_hidden_beside_with_the_same_suffix(tmp_path: Path) -> None:
     part = part_name(tmp_path / "a.masks.tif", pid=7)
     assert part == tmp_path / ".a.masks.7.part.tif"
     assert part_name(Path("x/a.masks"), pid=7).parent == Path("x")
+
+
+@pytest.mark.parametrize("name", ["a.masks.tif", "x/a.masks", "a", "a b.7.part.png", "frames.masks.d"])
+def test_a_part_knows_its_final_name(name: str) -> None:
+    assert final_name(part_name(Path(name))) == Path(name)
+    assert final_name(Path(name)) == Path(name)
 
 
 def test_commit_renames_with_companions(tmp_path: Path) -> None:
@@ -51,7 +57,11 @@ def test_folder_is_replaced_only_if_banana_wrote_it(tmp_path: Path) -> None:
     (final / "diary.txt").write_text("mine")
     with pytest.raises(OutputError, match="did not write"):
         Staged(final, overwrite=True)
-    (tmp_path / "a.masks.json").write_text("{}")
+    side = tmp_path / "a.masks.json"
+    side.write_text('{"annotations": "also mine"}')  # a foreign file of that name proves nothing
+    with pytest.raises(OutputError, match="did not write"):
+        Staged(final, overwrite=True)
+    side.write_text(sidecar.dumps({"schema": sidecar.OUTPUT_SCHEMA}))
     with Staged(final, overwrite=True) as staged:
         staged.part.mkdir()
         (staged.part / "0.png").write_text("new")
@@ -101,7 +111,7 @@ def test_a_failed_rename_leaves_the_old_folder(tmp_path: Path, monkeypatch: pyte
     final = tmp_path / "a.masks"
     final.mkdir()
     (final / "old.png").write_text("old")
-    (tmp_path / "a.masks.json").write_text("{}")
+    (tmp_path / "a.masks.json").write_text(sidecar.dumps({"schema": sidecar.OUTPUT_SCHEMA}))
     real = os.replace
 
     def fails_on_the_part(source: Path, target: Path) -> None:

@@ -109,6 +109,24 @@ def test_a_series_becomes_segments_and_a_volume(here: Here, tmp_path: Path) -> N
         assert np.array_equal(planes.astype(bool), stored.transpose(2, 1, 0)), segment.segment_label
 
 
+def test_kept_classes_alone_reach_segments_and_volume(here: Here, tmp_path: Path) -> None:
+    here("segment", SAMPLES / "scan.dcm", "--format", "dcm,npy", "-o", tmp_path / "all")
+    here("segment", SAMPLES / "scan.dcm", "--format", "dcm,npy", "--classes", "Bone,air", "-o", tmp_path)
+    before, after = np.load(tmp_path / "all/scan.masks.npy"), np.load(tmp_path / "scan.masks.npy")
+    facts = reopen.sidecar(tmp_path / "scan.masks.dcm")
+    ids = {row["name"]: row["id"] for row in facts["classes"]["classes"]}
+    kept = [ids[name] for name in facts["classes"]["kept"]]
+    assert sorted(kept) == sorted([ids["bone"], ids["air"]])
+    assert np.array_equal(after, np.where(np.isin(before, kept), before, 255)) and (after == 255).any()
+    written = highdicom.seg.segread(tmp_path / "scan.masks.dcm")
+    used = {
+        f.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        for f in written.PerFrameFunctionalGroupsSequence
+    }
+    names = {written.get_segment_description(n).segment_label for n in used}
+    assert names == {name for name in ("bone", "air") if (before == ids[name]).any()}
+
+
 def test_a_scene_becomes_cogs_and_tiles(here: Here, tmp_path: Path) -> None:
     here("tile", SAMPLES / "scene.tif", "-o", tmp_path)
     for layer, bands, kind in (("masks", 1, "uint8"), ("depth", 1, "float32"), ("normals", 3, "float32")):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from banana_cli import adapter
+from banana_cli.errors import ExitStatus
 
 VERBS = ("segment", "depth", "normals", "tile", "info", "decode")
 HEAVY = "torch av cv2 rasterio highdicom pydicom nibabel PIL rich.progress banana_cli.infer".split()
@@ -49,3 +53,14 @@ def test_every_verb_shows_examples(verb: str, tmp_path: Path) -> None:
 def test_entry_point_is_what_it_says() -> None:
     done = subprocess.run(["banana", "--version"], capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("banana ") and done.returncode == 0
+
+
+def test_the_topics_are_listed_and_name_all_formats_and_exit_codes(tmp_path: Path) -> None:
+    topics = loaded_after("help", cwd=tmp_path)
+    assert topics[0] == 0 and "formats" in topics[2]
+    said = set(re.findall(r"\w+", loaded_after("help", "formats", cwd=tmp_path)[2]))
+    assert said >= set(adapter.formats())
+    codes = {
+        int(line.split()[0]) for line in loaded_after("help", "exit-codes", cwd=tmp_path)[2].splitlines()
+    }
+    assert codes >= set(ExitStatus)

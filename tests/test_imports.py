@@ -34,6 +34,7 @@ LEVEL = {
     "model": 2,
     "worlds": 2,
     "paint": 3,
+    "keep": 3,
     "sidecar": 3,
     "tasks": 4,
     "inputs": 4,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from banana_cli import sidecar
-from banana_cli.adapter import Adapter
+from banana_cli.adapter import Adapter, SinkJob
 from banana_cli.ahead import read_ahead
 from banana_cli.errors import ExitStatus, InputError, OutputError, UsageError, WeightsError
 from banana_cli.events import Event, FrameDone, FrameFailed, InputFailed, InputStarted, Notice, OutputDone
@@ -215,3 +218,45 @@ def test_the_street_is_painted_bright_where_the_road_is() -> None:
         values=metres, valid=np.ones_like(metres, bool), depth_kind=DepthKind.METRIC, unit=Unit.METRE
     )
     assert DEPTH.paint(road, LOOKS[Modality.STREET]).mean(axis=-1).min() > 120
+
+
+def test_a_disk_that_is_full_even_when_the_sink_closes_is_one_failed_input(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class FullSink:
+        def write(self, *_: object) -> None:
+            raise full
+
+    class FullFormat(FakeFormat):
+        @contextmanager
+        def open(self, part: Path, job: SinkJob) -> Iterator[FullSink]:  # type: ignore[override]
+            part.write_text("half")
+            try:
+                yield FullSink()
+            finally:
+                raise OSError(errno.ENOSPC, "as buffers are flushed once more")
+
+    (tmp_path / "a.clip").write_text("FAKE 4 6 2")
+    adapter: Adapter = FakeAdapter()
+    (item,) = adapter.group([tmp_path / "a.clip"], root=None)
+    out = tmp_path / "out" / "a.txt"
+    job = Job(
+        item=item, adapter=adapter, outputs=(Output(layer=LayerKind.DEPTH, format=FullFormat(), path=out),)
+    )
+    read = ReadOptions(layers=frozenset({LayerKind.DEPTH}))
+    result = run([job], FakeEngine(), Settings(read=read, tasks={}), lambda event: None)
+    assert result.status is ExitStatus.CANNOT_WRITE
+    assert os.strerror(errno.ENOSPC) in result.failures[0].error.message
+    assert not list(out.parent.iterdir())
+
+
+def test_every_unit_of_depth_is_painted_with_more_than_one_colour() -> None:
+    millimetres = np.array([[5, 20, 40, 80]], np.float32)
+    depth = Depth(
+        values=millimetres,
+        valid=np.ones_like(millimetres, bool),
+        depth_kind=DepthKind.METRIC,
+        unit=Unit.MILLIMETRE,
+    )
+    for modality in (Modality.CT, Modality.MR, Modality.VISIBLE):
+        assert len(np.unique(DEPTH.paint(depth, LOOKS[modality]).reshape(-1, 3), axis=0)) == 4

@@ -61,12 +61,13 @@ class _Count(Protocol):
 
 
 class MaskCount:
-    """Pixels and area of each class; shares are of all valid pixels."""
+    """Pixels and area of each class; shares are of all pixels with data, whichever classes are kept."""
 
     def __init__(self, table: ClassTable) -> None:
         self._table = table
         self._pixels = np.zeros(len(table), np.int64)
         self._area = np.zeros(len(table), np.float64)
+        self._seen = 0
         self._unit = ""
 
     def take(self, layer: Layer, frame: Frame, part: tuple[slice, slice]) -> None:
@@ -75,6 +76,7 @@ class MaskCount:
             raise TypeError(f"{layer.kind} are no masks")
         found = np.bincount(layer.ids[part][layer.valid[part]], minlength=256)[: len(self._table)]
         self._pixels += found
+        self._seen += int(np.count_nonzero(frame.valid[part]))
         pitch = frame.geometry.pitch()
         if pitch is not None:
             self._area += found * abs(pitch.row * pitch.col)
@@ -82,7 +84,7 @@ class MaskCount:
 
     def rows(self) -> Iterator[Sequence[Cell]]:
         """One row a class, absent classes included."""
-        total = max(int(self._pixels.sum()), 1)
+        total = max(self._seen, 1)
         for c in self._table.classes:
             count = int(self._pixels[c.id])
             area = number(float(self._area[c.id])) if self._unit else ""

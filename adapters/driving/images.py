@@ -110,18 +110,29 @@ def _refuse_video_options(part: VideoOptions, subject: str) -> None:
 
 
 @contextmanager
+def _silent() -> Iterator[None]:
+    """Pillow warns of flawed EXIF, and of sizes from half of its limit on; ours is the limit itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def _border(subject: str) -> Iterator[None]:
-    with translate(
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,  # Pillow's word for a broken PNG
-        ValueError,
-        MemoryError,
-        cv2.error,
-        Image.DecompressionBombError,
-        to=InputError,
-        subject=subject,
-        remedy=_REMEDY,
+    with (
+        _silent(),
+        translate(
+            UnidentifiedImageError,
+            OSError,
+            SyntaxError,  # Pillow's word for a broken PNG
+            ValueError,
+            MemoryError,
+            cv2.error,
+            Image.DecompressionBombError,
+            to=InputError,
+            subject=subject,
+            remedy=_REMEDY,
+        ),
     ):
         yield
 
@@ -129,11 +140,7 @@ def _border(subject: str) -> Iterator[None]:
 @contextmanager
 def _header(item: InputItem) -> Iterator[Image.Image]:
     """The picture with its header read and its size checked; nothing is decoded."""
-    with warnings.catch_warnings():
-        # Pillow warns from half of its limit on; ours is the limit itself.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        picture = Image.open(item.paths[0], formats=_FORMATS)
-    with picture:
+    with Image.open(item.paths[0], formats=_FORMATS) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise InputError(
                 f"{picture.width}x{picture.height} is more than {MAX_PIXELS} pixels",

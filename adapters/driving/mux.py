@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
@@ -13,7 +14,8 @@ import av
 from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from banana_cli.errors import InputError, OutputError, translate
+from banana_cli.atomic import final_name, writing
+from banana_cli.errors import InputError
 from banana_cli.types import U8, Frame, Json
 
 from .audio import AudioCopy
@@ -134,9 +136,13 @@ class ClipWriter:
             context.colorspace = context.color_primaries = context.color_trc = _BT709
         return stream
 
-    def _writing(self) -> AbstractContextManager[None]:
-        remedy = "check the free space and the permissions of the output's folder"
-        return translate(av.FFmpegError, to=OutputError, subject=str(self._part), remedy=remedy)
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with writing(final_name(self._part)):
+            try:
+                yield
+            except av.FFmpegError as exc:
+                raise OSError(exc.errno, exc.strerror) from exc
 
     def write(self, rgb: U8, frame: Frame) -> None:
         """Add the picture (H, W, 3) with the time of ``frame``. OutputError if it cannot be written."""

@@ -70,9 +70,9 @@ class VideoSource:
         for shot in self._selected(self._retimed(self._decoded())):
             yield shot if isinstance(shot, Unreadable) else self._frame(shot)
 
-    def _bad(self, index: int, message: str) -> Unreadable:
+    def _bad(self, index: int, message: str, count: int = 1) -> Unreadable:
         error = InputError(message, subject=self._info.item.subject, remedy=REMEDY)
-        return Unreadable(index=index, error=error)
+        return Unreadable(index=index, error=error, count=count)
 
     def _decoded(self) -> Iterator[_Shot | Unreadable]:
         """All pictures from the landing point on; errors of the decoder as values."""
@@ -119,10 +119,10 @@ class VideoSource:
             return
         if self._packets + self._hidden < promised:
             lost = promised - self._packets - self._hidden
-            yield self._bad(index, f"the file is cut short: {lost} of {promised} frames are missing")
+            yield self._bad(index, f"the file is cut short: {lost} of {promised} frames are missing", lost)
         elif index < self._packets:
             lost = self._packets - index
-            yield self._bad(index, f"{lost} of {promised} frames gave no picture")
+            yield self._bad(index, f"{lost} of {promised} frames gave no picture", lost)
 
     def _shot(self, index: int, picture: av.VideoFrame) -> _Shot | Unreadable:
         if (picture.height, picture.width) != self._info.stored_shape:

@@ -71,7 +71,9 @@ def origin(info: MedicalInfo) -> Origin:
             remedy="choose --format png or npy",
         )
     refs = info.references
-    uids = _Uids(study=_uid(refs.study_uid), series=_uid(refs.series_uid), place=_uid(refs.for_uid))
+    uids = _Uids(
+        study=valid_uid(refs.study_uid), series=valid_uid(refs.series_uid), place=valid_uid(refs.for_uid)
+    )
     files: dict[str, list[int]] = {}
     for k, (_, sop, _) in enumerate(info.references.pictures):
         files.setdefault(sop or str(k), []).append(k)
@@ -97,9 +99,10 @@ def _base(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    known = bool(sop_class) and UID(sop_class).name != sop_class
+    with quiet():
+        known = bool(sop_class) and UID(sop_class).name != sop_class
     ds.SOPClassUID = sop_class if known else _CLASSES.get(info.modality, SecondaryCaptureImageStorage)
-    ds.SOPInstanceUID = _uid(sop_uid)
+    ds.SOPInstanceUID = valid_uid(sop_uid)
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uids.study, uids.series
     ds.FrameOfReferenceUID = uids.place
     ds.Modality = info.references.modality or "OT"
@@ -111,8 +114,10 @@ def _base(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
     return ds
 
 
-def _uid(uid: str) -> str:
-    return uid if uid and UID(uid).is_valid else str(generate_uid())
+def valid_uid(uid: str) -> str:
+    """The UID itself, or a new one where it is none: a text in its place could name the patient."""
+    with quiet():
+        return uid if uid and UID(uid).is_valid else str(generate_uid())
 
 
 def _single_frame(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:

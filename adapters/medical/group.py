@@ -88,7 +88,23 @@ def _phases(bucket: list[Header]) -> list[list[Header]]:
     for place in places:
         place.sort(key=lambda h: (h.acquisition, h.instance or 0, h.path.name))
     depth = max(map(len, places))
-    return [[place[k] for place in places if k < len(place)] for k in range(depth)]
+    return _by_acquisition(places, depth) or [
+        [place[k] for place in places if k < len(place)] for k in range(depth)
+    ]
+
+
+def _by_acquisition(places: list[list[Header]], depth: int) -> list[list[Header]] | None:
+    """Phases by the numbers of their acquisition; None where these do not tell ``depth`` phases apart.
+
+    Where a picture is missing, its rank at a place would put another echo's in its stead.
+    """
+    phases: dict[tuple[float, ...], list[Header]] = defaultdict(list)
+    for place in places:
+        if len({h.acquisition for h in place}) < len(place):
+            return None
+        for h in place:
+            phases[h.acquisition].append(h)
+    return [phases[key] for key in sorted(phases)] if len(phases) == depth else None
 
 
 def _named(groups: list[list[Path]], folder: Path, numbers: dict[Path, int | None]) -> list[InputItem]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
+from pydicom import filereader
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from banana_cli.errors import InputError
 
-from .elements import number, parsing, text, texts, whole
+from .elements import number, parsing, quiet, text, texts, whole
 from .geometry import Plane, plane_of
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+MAX_INFLATED_BYTES = 2**30
+_META_BYTES = 2**16  # where the transfer syntax of a file stands
+_PIECE_BYTES = 2**20
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NO_PICTURES = frozenset(
     {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"}  # segmentation, label map
@@ -59,7 +65,8 @@ class Header:
         """Whether the file can hold pictures to look at: no report, plan, table of contents or mask."""
         if self.sop_class in _NO_PICTURES:
             return False
-        name = UID(self.sop_class).name if self.sop_class else ""
+        with quiet():
+            name = UID(self.sop_class).name if self.sop_class else ""
         return bool(self.rows or self.columns) or not name or "Image Storage" in name
 
     @property
@@ -72,6 +79,7 @@ def read_dataset(path: Path, *, pixels: bool) -> Dataset:
     """The data set of a file. InputError if it is no DICOM or cannot be parsed."""
     with parsing(str(path), "cannot be read"):
         with path.open("rb") as file:
+            _check_inflated(file, path)
             dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
         plausible = any(tag.group >= 0x0008 and not tag.is_private for tag in dataset.keys())
     if not plausible:
@@ -83,6 +91,25 @@ def read_dataset(path: Path, *, pixels: bool) -> Dataset:
             remedy="give the folder that it describes instead",
         )
     return dataset
+
+
+def _check_inflated(file: BinaryIO, path: Path) -> None:
+    """InputError where a deflated data set is too large: pydicom inflates it whole, even for its header."""
+    if DeflatedExplicitVRLittleEndian.encode() not in file.read(_META_BYTES):
+        file.seek(0)
+        return
+    file.seek(0)
+    filereader.read_preamble(file, force=True)
+    filereader.read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
+    )
+    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while piece := inflater.unconsumed_tail or file.read(_PIECE_BYTES):
+        size += len(inflater.decompress(piece, _PIECE_BYTES))
+        if size > MAX_INFLATED_BYTES:
+            message = f"is deflated from more than {MAX_INFLATED_BYTES >> 20} MiB"
+            raise InputError(message, subject=str(path), remedy="store it without deflation first")
+    file.seek(0)
 
 
 def read_header(path: Path) -> Header:

@@ -11,7 +11,7 @@ from banana_cli.adapter import SinkJob
 from banana_cli.errors import OutputError, UsageError
 from banana_cli.types import F64, NO_CLASS, Depth, Frame, Json, LayerKind, Mask, Prediction
 
-from .derived import medical_info, surface_facts, writing
+from .derived import medical_info, surface_facts, thickness_mm, writing
 from .geometry import PatientGeometry, Plane, Stack, stack_of
 
 _SCANNER = 1  # NIfTI's code for "coordinates of the scanner"
@@ -86,6 +86,8 @@ class NiiSink:
         for plane, values in self.slices:
             voxels[:, :, places[plane.position]] = values.T
         affine: F64 = _TO_RAS @ stack.affine()
+        if len(self.info.planes) == 1:  # a lone slice is as thick as it says, not 1 mm
+            affine[:3, 2] *= thickness_mm(self.info)
         image = nibabel.Nifti1Image(voxels, affine)
         image.header.set_xyzt_units("mm")
         image.set_sform(affine, code=_SCANNER)

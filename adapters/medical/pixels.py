@@ -27,6 +27,7 @@ from .header import PIXEL_KEYWORDS, Header
 
 MAX_PIXELS = 4 * 2**30  # rows x columns x frames of one file
 MAX_FRAME_PIXELS = 2**28  # one decoded picture must fit in memory several times
+MAX_FRAMES = 2**18  # pictures of one file; each is planned for before any of them is read
 MAX_COMPRESSION = 20_000  # pixels a compressed byte; more is a header that lies
 _NATIVE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
@@ -64,7 +65,7 @@ def check_claims(h: Header) -> None:
     if h.samples not in (1, 3):
         raise InputError(f"claims {h.samples} samples a pixel", subject=subject, remedy=REMEDY)
     frame = h.rows * h.columns
-    if frame * h.frames > MAX_PIXELS or frame > MAX_FRAME_PIXELS:
+    if frame * h.frames > MAX_PIXELS or frame > MAX_FRAME_PIXELS or h.frames > MAX_FRAMES:
         raise InputError(
             f"claims {h.rows} x {h.columns} x {h.frames} pixels, too many to be read",
             subject=subject,
@@ -112,8 +113,21 @@ def decode(ds: Dataset, header: Header, index: int) -> Stored:
         if special is not None:
             return special(codecs.frame_bytes(ds, index), header, syntax)
         ds.file_meta.TransferSyntaxUID = syntax
-        stored: Stored = get_decoder(syntax).as_array(ds, index=index)[0]
-        return stored
+        return _right_justified(ds, header, syntax, index)
+
+
+def _right_justified(ds: Dataset, h: Header, syntax: UID, index: int) -> Stored:
+    """What pydicom decodes, moved down where old files keep the values in a pixel's upper bits (HighBit)."""
+    allocated, bits = h.bits
+    high = whole(ds, "HighBit")
+    below = 0 if high is None or not bits else high + 1 - bits
+    if syntax not in _NATIVE or below <= 0 or high is None or high >= allocated:
+        plain: Stored = get_decoder(syntax).as_array(ds, index=index)[0]
+        return plain
+    # pydicom ignores HighBit and would cut off the upper bits instead of the lower ones
+    word = get_decoder(syntax).as_array(ds, index=index, bits_stored=high + 1)[0]
+    shifted: Stored = np.right_shift(word, below)
+    return shifted
 
 
 def physical(ds: Dataset, header: Header, index: int, *, invert: bool = True) -> Physical:

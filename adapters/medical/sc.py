@@ -19,6 +19,7 @@ from .derived import (
     equipment,
     medical_info,
     surface_facts,
+    valid_uid,
     versions,
     writing,
 )
@@ -75,7 +76,7 @@ class ScSink:
             photometric_interpretation=hd.PhotometricInterpretationValues.RGB,
             bits_allocated=8,
             coordinate_system=hd.CoordinateSystemNames.PATIENT,
-            study_instance_uid=self.info.references.study_uid or generate_uid(),
+            study_instance_uid=valid_uid(self.info.references.study_uid),
             series_instance_uid=generate_uid(),
             series_number=_SERIES,
             sop_instance_uid=generate_uid(),

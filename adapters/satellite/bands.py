@@ -15,6 +15,7 @@ from .gdal import Dataset
 
 _SANE: Final = 1e30  # beyond it a float is a filler (such as the lowest float32), not a measurement
 _MAX_LOOKUPS: Final = 50_000
+_COLOURS: Final = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,8 +71,11 @@ def _asked(dataset: Dataset, bidx: tuple[int, ...], subject: str) -> tuple[int, 
 
 def _default_indexes(dataset: Dataset) -> tuple[int, ...]:
     meaning = [c.name for c in dataset.colorinterp]
-    if {"red", "green", "blue"} <= set(meaning):
-        return tuple(meaning.index(c) + 1 for c in ("red", "green", "blue"))
+    if set(_COLOURS) <= set(meaning):
+        return tuple(meaning.index(c) + 1 for c in _COLOURS)
+    names = [str(d or "").strip().lower() for d in dataset.descriptions]
+    if set(_COLOURS) <= set(names):  # stacks of satellite bands often run blue, green, red
+        return tuple(names.index(c) + 1 for c in _COLOURS)
     colours = [i + 1 for i, name in enumerate(meaning) if name != "alpha"] or [1]
     return tuple(colours[:3]) if len(colours) >= 3 else tuple(colours[:1])
 

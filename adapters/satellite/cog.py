@@ -71,7 +71,8 @@ class GeoTiffSink(MosaicSink):
         import rasterio.shutil
 
         product = self.made.product
-        with writing(self.made.subject):
+        # a COG is made by way of a file of overviews, and both are gone when GDAL has failed
+        with writing(self.made.subject, needs=2 * self.made.path.stat().st_size):
             _side_file(self._part).unlink(missing_ok=True)
             rasterio.shutil.copy(
                 self.made.path,

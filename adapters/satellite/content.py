@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from banana_cli.errors import InputError
+
 
 class Container(StrEnum):
     """A container of ours; the value is the name of GDAL's driver."""
@@ -16,7 +18,7 @@ class Container(StrEnum):
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JP2 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
-_SIDE_SUFFIXES = (".ovr", ".msk")
+_SIDE_SUFFIXES = {".ovr": "holds the overviews", ".msk": "is the mask"}
 
 
 def container_of(head: bytes) -> Container | None:
@@ -31,9 +33,18 @@ def container_of(head: bytes) -> Container | None:
     return None
 
 
-def is_side_file(path: Path) -> bool:
-    """Whether the file is only an overview or a mask of the raster beside it."""
+def owner_of(path: Path) -> Path | None:
+    """The raster beside a file that is only its overviews or its mask; None for any other file."""
     if path.suffix.lower() not in _SIDE_SUFFIXES:
-        return False
-    owner = path.with_suffix("")
-    return owner.is_file() or any(owner.with_suffix(s).is_file() for s in (".tif", ".tiff", ".TIF"))
+        return None
+    bare = path.with_suffix("")
+    owners = (bare, *(bare.with_suffix(s) for s in (".tif", ".tiff", ".TIF")))
+    return next((owner for owner in owners if owner.is_file()), None)
+
+
+def refuse_side_file(path: Path) -> None:
+    """InputError where the file only belongs to the raster beside it."""
+    owner = owner_of(path)
+    if owner is not None:
+        what = _SIDE_SUFFIXES[path.suffix.lower()]
+        raise InputError(f"{what} of {owner.name}", subject=str(path), remedy=f"name {owner.name} instead")

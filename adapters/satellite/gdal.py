@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
+import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +23,7 @@ Dataset = Any
 CACHE_BYTES: Final = 256 << 20
 MAX_BLOCK_BYTES: Final = 256 << 20
 MAX_PIXELS: Final = 1 << 36
+_NO_SPACE_BYTES: Final = 1 << 20
 READ_REMEDY: Final = "check the file with gdalinfo; if it is damaged, fetch it again"
 WRITE_REMEDY: Final = "check free space and permissions of the output folder"
 
@@ -77,10 +81,12 @@ def reading(subject: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing(subject: str) -> Iterator[None]:
+def writing(subject: str, *, needs: int = 0) -> Iterator[None]:
     """GDAL's environment; what goes wrong becomes an OutputError, also where GDAL only logs it.
 
     GDAL writes late: a full disk may show first when a file is closed, and then not as an exception.
+    It seldom tells a full disk from other trouble, so the free space is compared with the bytes that
+    the step ``needs``.
     """
     failures = _Failures()
     log = logging.getLogger("rasterio")
@@ -89,11 +95,20 @@ def writing(subject: str) -> Iterator[None]:
         with gdal_env():
             yield
     except library_errors() as exc:
-        raise OutputError(first_cause(exc, subject), subject=subject, remedy=WRITE_REMEDY) from exc
+        raise _unwritten(first_cause(exc, subject), subject, needs) from exc
     finally:
         log.removeHandler(failures)
     if failures.messages:
-        raise OutputError(plain(failures.messages[0], subject), subject=subject, remedy=WRITE_REMEDY)
+        raise _unwritten(plain(failures.messages[0], subject), subject, needs)
+
+
+def _unwritten(cause: str, subject: str, needs: int) -> OutputError:
+    with suppress(OSError):
+        if shutil.disk_usage(Path(subject).parent).free < max(needs, _NO_SPACE_BYTES):
+            cause = f"cannot write ({os.strerror(errno.ENOSPC)})"
+            remedy = "free some space, or name another folder with -o"
+            return OutputError(cause, subject=subject, remedy=remedy)
+    return OutputError(cause, subject=subject, remedy=WRITE_REMEDY)
 
 
 class _Failures(logging.Handler):
@@ -121,8 +136,9 @@ def plain(text: str, subject: str) -> str:
     That is the file's own name, names of library functions, and numbers that only mean "unknown".
     """
     line = text.strip().splitlines()[0]
-    name = re.escape(Path(subject).name)
-    shorter = re.sub(rf"^(?:(?:.*[/\\])?{name}'?[:,]?\s*)+", "", line) if name else line
+    stem, suffix = re.escape(Path(subject).stem), re.escape(Path(subject).suffix)
+    name = rf"\.?{stem}(?:\.\d+\.part)?{suffix}(?:\.mosaic)?"  # or its temporary names
+    shorter = re.sub(rf"^(?:(?:.*[/\\])?{name}'?[:,]?\s*)+", "", line) if stem else line
     shorter = re.sub(r"^(?:TIFF|_TIFF|VSI)\w+(?:\(\))?:\s*", "", shorter)
     shorter = _UNKNOWN_PLACE.sub("", shorter).strip(" :;,")
     return (shorter or line)[:300]

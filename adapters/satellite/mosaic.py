@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banana_cli.adapter import SinkJob
+from banana_cli.atomic import final_name
 from banana_cli.types import NO_CLASS, Depth, Frame, Json, Layer, LayerKind, Mask, Prediction, Unit, Window
 
 from .bands import gdal_window
@@ -109,7 +110,7 @@ def mosaic(part: Path, job: SinkJob) -> Iterator[Mosaic]:
     import rasterio
 
     path = part.with_name(part.name + ".mosaic")
-    subject = str(part.with_name(f"{job.info.item.stem}.{job.layer.value}{part.suffix}"))
+    subject = str(final_name(part))
     with writing(subject):
         dataset = rasterio.open(path, "w", **_creation(job))
         _annotate(dataset, job)

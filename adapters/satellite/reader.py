@@ -17,7 +17,7 @@ from banana_cli.types import F32, Band, Domain, Frame, Layer, LayerKind, Modalit
 
 from .bands import choose, read_pixels
 from .blocks import Block, Tiling, blocks
-from .content import Container, container_of, is_side_file
+from .content import Container, container_of, owner_of, refuse_side_file
 from .gdal import Dataset, open_raster, reading
 from .heights import metres_of, normals_of
 from .scaling import scale_scene
@@ -39,11 +39,11 @@ class SatelliteAdapter:
         return container_of(head) is not None
 
     def group(self, paths: Sequence[Path], *, root: Path | None) -> Sequence[InputItem]:
-        """One item a file; overviews and masks that stand beside their raster are no items."""
+        """One item a file; overviews and masks beside their raster are none, unless they were named."""
         return [
             InputItem(paths=(path,), stem=path.stem, folder=_folder(path, root))
             for path in paths
-            if not is_side_file(path)
+            if root is None or owner_of(path) is None
         ]
 
     def inspect(self, item: InputItem, options: ReadOptions) -> SceneInfo:
@@ -137,6 +137,7 @@ def _folder(path: Path, root: Path | None) -> Path:
 
 def _open(item: InputItem) -> Dataset:
     path = item.paths[0]
+    refuse_side_file(path)
     container = container_of(read_head(path))
     if container is None:
         raise InputError(

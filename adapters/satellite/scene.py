@@ -128,7 +128,7 @@ def _notices(
         found.append("read as heights in metres: normals are computed from them and are not the model's")
         if LayerKind.DEPTH in layers:
             found.append("height above the ground is the model's estimate, not the raster's own heights")
-    if dataset.subdatasets:
+    if len(dataset.subdatasets) > 1:
         found.append(f"holds {len(dataset.subdatasets)} pictures: the first is read")
     return found
 

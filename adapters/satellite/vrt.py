@@ -26,9 +26,9 @@ _SOURCE_TAGS: Final = frozenset({"SourceFilename", "SourceDataset"})
 _FREE_TEXT: Final = frozenset({"SRS", "MDI", "Description", "GCPList", "Category", "GeoTransform"})
 _FORBIDDEN: Final = ("/vsi", "://", "<VRT", "<GDAL_WMS", "<WMT_")
 _FORBIDDEN_TAGS: Final = re.compile(
-    r"PixelFunction(Type|Language|Code)|DEMPath|.*Raw.*|Cutline.*|ImageOffset|Group|ProcessingSteps?"
+    r"PixelFunction(Type|Language|Code)|DEMPath|.*Raw.*|Cutline.*|.*GeoLoc.*|ImageOffset|Group|ProcessingSteps?"
 )
-_OVERVIEW_FILE: Final = re.compile(r"OVERVIEW_FILE\"?\s*>([^<]*)<")
+_BASE: Final = ":::BASE:::"
 _REMEDY: Final = "name the rasters themselves, or keep the VRT beside local TIFF files"
 
 
@@ -67,10 +67,25 @@ def check_side_files(path: Path, subject: str) -> None:
         return
     if notes.stat().st_size > _MAX_SIDE_BYTES:
         raise _bad_side(notes, subject)
-    text = notes.read_text(encoding="utf-8", errors="replace")
-    names = [n.strip().removeprefix(":::BASE:::") for n in _OVERVIEW_FILE.findall(text)]
-    if "<!DOCTYPE" in text or any("/" in name or "<" in name for name in names):
+    if any(not _beside(name) for name in _overview_names(notes, subject)):
         raise _bad_side(notes, subject)
+
+
+def _overview_names(notes: Path, subject: str) -> list[str]:
+    """Files of overviews that GDAL's notes name; a search of the text would miss quoted or escaped ones."""
+    data = notes.read_bytes()
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise _bad_side(notes, subject)
+    try:
+        items = list(ElementTree.fromstring(data).iter())
+    except (ElementTree.ParseError, ValueError, LookupError) as exc:
+        raise _bad_side(notes, subject) from exc
+    return ["".join(e.itertext()).strip() for e in items if (e.get("key") or "").upper() == "OVERVIEW_FILE"]
+
+
+def _beside(name: str) -> bool:
+    """Whether a name can only be that of a file in the same folder."""
+    return not any(mark in name.removeprefix(_BASE) for mark in ("/", "\\", "<", ":"))
 
 
 def _bad_side(side: Path, subject: str) -> InputError:

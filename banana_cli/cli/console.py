@@ -61,16 +61,31 @@ class Console:
         self._bar: TaskID | None = None
         self._seen: set[tuple[str, str]] = set()
         self._started = time.perf_counter()
+        self._names: dict[str, str] = {}
         self._inputs = 0
         self._input = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object = None, exc: object = None, trace: object = None) -> None:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+        if isinstance(exc, BananaError):  # on its way to the last lines of all
+            self._correct(exc)
+
+    def rename(self, path: Path, name: str) -> None:
+        """Call a temporary file from now on what the user calls it."""
+        self._names[str(path)] = name
+
+    def _correct(self, error: BananaError) -> None:
+        error.subject, error.message = self._known(error.subject), self._known(error.message)
+
+    def _known(self, text: str) -> str:
+        for path, name in self._names.items():
+            text = text.replace(path, name)
+        return text
 
     def expect(self, inputs: int) -> None:
         """Say how many inputs will come; a bar appears where there is a terminal for it."""
@@ -101,6 +116,7 @@ class Console:
 
     def problem(self, error: BananaError) -> None:
         """Two lines on an error; the traceback too if it was asked for."""
+        self._correct(error)
         if self.manner.debug:
             self._say("".join(traceback.format_exception(error)).rstrip())
         self._say(two_lines(error))
@@ -118,7 +134,7 @@ class Console:
 
     def result(self, text: str) -> None:
         """A line of the result itself, on stdout, at once."""
-        self._out.write(text + "\n")
+        self._out.write(self._known(text) + "\n")
         self._out.flush()
 
     def record(self, facts: Mapping[str, object]) -> None:
@@ -126,6 +142,7 @@ class Console:
         self.result(sidecar.dumps(facts, indent=None))
 
     def _say(self, text: str) -> None:
+        text = self._known(text)
         if self._progress is not None:
             self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -157,7 +174,9 @@ class Console:
             self.line(f"{event.path}{note}")
 
     def summary(self, result: RunResult) -> None:
-        """The last line of a run."""
+        """The last line of a run; in a log, what failed altogether has been told already."""
+        if result.failures and not result.outputs and not self._err.isatty():
+            return
         total = result.total
         parts = [
             f"{_many(len(result.outputs), 'output')}, {_many(total.done, 'frame')}"

@@ -28,11 +28,11 @@ from banana_cli.types import Depth, Json, Layer, Mask
 VIEWS = ("view", "overlay")
 _EPILOG = """Examples:
 
-banana decode drive.depth.png                 # drive.depth.npy: float32 metres, NaN where invalid
+banana decode photo.depth.png                 # photo.depth.npy: float32 metres, NaN where invalid
 
 banana decode clip.masks/ -o labels/          # a folder of frames: uint8 labels, 255 = no answer
 
-banana decode photo.normals.png -o - | python -c 'import numpy, sys; ...'"""
+banana decode photo.normals.png -o - > normals.npy"""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class Picture:
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    text = "Turn pictures that banana wrote back into labels, lengths or unit vectors, exactly."
+    text = "Turn pictures that banana wrote back into labels, lengths or unit vectors (.npy)."
     command(app, "decode", DecodeArgs, help=text, epilog=_EPILOG)(decode)
 
 

@@ -71,7 +71,9 @@ def _find(args: InputArgs, world: World, console: Console, stack: ExitStack) -> 
     if args.inputs and STDIN in args.inputs:
         if args.files_from == STDIN:
             raise UsageError("stdin cannot be both", subject="-", remedy="name a file with --files-from")
-        words = [str(_spool(world, stack)) if word == STDIN else word for word in words]
+        spooled = _spool(world, stack)
+        console.rename(spooled, STDIN)
+        words = [str(spooled) if word == STDIN else word for word in words]
     readers = inputs.Readers(adapters=world.adapters, broken=_broken_readers(world), domain=args.domain)
     finding = inputs.find(words, readers)
     if finding.passed_over:

@@ -63,9 +63,9 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     stderr = sys.stderr if world is None else world.stderr
-    if world is None:
-        _prepare(loud=debug or "-v" in words or "--verbose" in words)
     try:
+        if world is None:
+            _prepare(loud=debug or "-v" in words or "--verbose" in words)
         return _run(words, world)
     except BananaError as exc:
         if debug:
@@ -88,7 +88,14 @@ def _run(words: list[str], world: World | None) -> int:
         if name not in NO_SETTINGS
     }
     defaults = settings.load(settings.settings_files(os.environ, Path.cwd()), verbs)
-    result = command.main(words, prog_name="banana", standalone_mode=False, default_map=defaults, obj=world)
+    try:
+        result = command.main(
+            words, prog_name="banana", standalone_mode=False, default_map=defaults, obj=world
+        )
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # click has turned it into a bug's status
+            raise exc.__context__ from None
+        raise
     sys.stdout.flush()
     if result == ExitStatus.INTERRUPTED:  # typer has turned the interrupt into a number
         raise KeyboardInterrupt
@@ -120,12 +127,3 @@ def _prepare(*, loud: bool) -> None:
 
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise SystemExit(SIGTERM_STATUS)
-
-
-def entry() -> None:
-    """For ``python -m banana_cli``."""
-    sys.exit(main())
-
-
-if __name__ == "__main__":
-    entry()

@@ -21,7 +21,7 @@ from banana_cli.types import Domain
 from banana_cli.weights_index import DEFAULT_MODEL
 
 _INPUT, _OUT, _RUN, _MODEL = "Inputs", "Outputs", "Running", "Model"
-_VIDEO, _GEO, _DICOM, _TALK = "Video and pictures", "GeoTIFF", "DICOM", "What it says"
+_VIDEO, _GEO, _DICOM, _TALK = "Video and pictures", "GeoTIFF", "DICOM", "Messages"
 
 PANELS = (_OUT, _INPUT, _MODEL, _RUN, _VIDEO, _DICOM, _GEO, _TALK)
 
@@ -70,9 +70,7 @@ def _option(*flags: str, text: str, panel: str, metavar: str | None = None, env:
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="INPUT...", help="Files, folders (with all below), globs, or - for bytes on stdin."
-    ),
+    typer.Argument(metavar="INPUT", help="Files, folders (with all below), globs, or - for bytes on stdin."),
 ]
 FilesFrom = Annotated[
     str | None,
@@ -84,12 +82,16 @@ Null = Annotated[
     bool, _option("-0", "--null", text="Names in --files-from end with NUL.", panel=_INPUT, env=False)
 ]
 DomainOf = Annotated[
-    Domain | None, _option("--domain", text="Who reads the inputs, instead of looking inside.", panel=_INPUT)
+    Domain | None,
+    _option("--domain", text="Read inputs as this kind; default: told by their content.", panel=_INPUT),
 ]
 Shard = Annotated[
     str | None,
     _option(
-        "--shard", text="Only every N-th input, from the I-th: 1/4 ... 4/4.", panel=_INPUT, metavar="I/N"
+        "--shard",
+        text="Only every N-th input, from the I-th: 1/4, 2/4 ... on four machines.",
+        panel=_INPUT,
+        metavar="I/N",
     ),
 ]
 
@@ -97,7 +99,7 @@ With = Annotated[
     list[str] | None,
     _option(
         "--with",
-        text="Further tasks from the same pass: segment, depth, normals.",
+        text="Also write these: segment, depth, normals. The model runs once for all.",
         panel=_OUT,
         metavar="TASK,...",
     ),
@@ -110,7 +112,7 @@ Tasks = Annotated[
 ]
 Pictures = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PICTURE...", help="Files, or folders of frames, that banana wrote."),
+    typer.Argument(metavar="PICTURE", help="Files, or folders of frames, that banana wrote."),
 ]
 OutputTo = Annotated[
     str,
@@ -126,19 +128,31 @@ Formats = Annotated[
     list[str] | None,
     _option(
         "--format",
-        text="Formats, several at once (mp4,png); default: the input's own kind.",
+        text="Formats, several at once (mp4,png); default: the input's own kind. See banana help formats.",
         panel=_OUT,
         metavar="NAME,...",
     ),
 ]
 DepthStored = Annotated[
     DepthEncoding,
-    _option("--depth-encoding", text="Depth in png and frames: 16 bits, or colours.", panel=_OUT),
+    _option(
+        "--depth-encoding", text="How png and frames hold depth: 16 bits, or colours that decode.", panel=_OUT
+    ),
+]
+Classes = Annotated[
+    list[str] | None,
+    _option(
+        "--classes",
+        text="Keep only these classes in the masks (road,'traffic light'); every other pixel has no answer"
+        " (255). A wrong name lists all.",
+        panel=_OUT,
+        metavar="NAME,...",
+    ),
 ]
 Overwrite = Annotated[bool, _option("--overwrite", text="Replace outputs that exist.", panel=_OUT)]
 Resume = Annotated[
     bool,
-    _option("--resume", text="Leave out what an earlier run with the same options finished.", panel=_OUT),
+    _option("--resume", text="Skip what an earlier run with the same options finished.", panel=_OUT),
 ]
 DryRun = Annotated[
     bool, _option("--dry-run", text="Say what would be written, and stop.", panel=_OUT, env=False)
@@ -149,7 +163,7 @@ Jobs = Annotated[
     _option("-j", "--jobs", text="Threads for the model (default: all cores).", panel=_RUN, metavar="N"),
 ]
 OnErrorDo = Annotated[
-    OnError, _option("--on-error", text="After a bad input: the next one, or the end.", panel=_RUN)
+    OnError, _option("--on-error", text="After a bad input: go on with the next, or stop.", panel=_RUN)
 ]
 MaxFailures = Annotated[
     int | None, _option("--max-failures", text="Stop after so many bad inputs.", panel=_RUN, metavar="N")
@@ -170,7 +184,8 @@ Budget = Annotated[
     float | None,
     _option(
         "--budget",
-        text="Share of the dense tokens kept, above 0 to 1: the one cost dial. Outputs keep their size.",
+        text="Share of the dense tokens kept, above 0 to 1: less is faster. Outputs keep their size; default:"
+        " what the model was made for (nano: 0.27).",
         panel=_MODEL,
         metavar="SHARE",
     ),
@@ -185,21 +200,23 @@ Overlap = Annotated[
 Seed = Annotated[int, _option("--seed", text="Seed of everything random.", panel=_MODEL, metavar="N")]
 
 Start = Annotated[
-    float | None, _option("--start", text="First second taken.", panel=_VIDEO, metavar="SECONDS")
+    float | None,
+    _option("--start", text="Begin at this second of the clip.", panel=_VIDEO, metavar="SECONDS"),
 ]
 End = Annotated[
-    float | None, _option("--end", text="Second to stop before.", panel=_VIDEO, metavar="SECONDS")
+    float | None, _option("--end", text="Stop before this second.", panel=_VIDEO, metavar="SECONDS")
 ]
 Fps = Annotated[
     float | None, _option("--fps", text="At most so many frames a second.", panel=_VIDEO, metavar="RATE")
 ]
 VidStride = Annotated[int, _option("--vid-stride", text="Every n-th frame.", panel=_VIDEO, metavar="N")]
-NoAudio = Annotated[bool, _option("--no-audio", text="Leave the sound out.", panel=_VIDEO)]
+NoAudio = Annotated[bool, _option("--no-audio", text="Write videos without sound.", panel=_VIDEO)]
 Focal = Annotated[
     float | None, _option("--focal", text="Focal length in pixels of the input.", panel=_VIDEO, metavar="PX")
 ]
 Fov = Annotated[
-    float | None, _option("--fov", text="Horizontal field of view.", panel=_VIDEO, metavar="DEGREES")
+    float | None,
+    _option("--fov", text="Horizontal field of view, in place of --focal.", panel=_VIDEO, metavar="DEGREES"),
 ]
 Bidx = Annotated[
     list[str] | None,
@@ -219,9 +236,17 @@ WindowOf = Annotated[
     ),
 ]
 ViewFrom = Annotated[
-    ViewName, _option("--view", text="Side from which a volume's surface is seen.", panel=_DICOM)
+    ViewName,
+    _option(
+        "--view",
+        text=f"Side from which a volume's surface is seen: {', '.join(ViewName)}.",
+        panel=_DICOM,
+        metavar="SIDE",
+    ),
 ]
-SkipLocalizers = Annotated[bool, _option("--skip-localizers", text="Leave scout images out.", panel=_DICOM)]
+SkipLocalizers = Annotated[
+    bool, _option("--skip-localizers", text="Leave localizers (scout images) out.", panel=_DICOM)
+]
 
 AsJson = Annotated[
     bool, _option("--json", text="One JSON object a line on stdout for each result.", panel=_TALK)
@@ -289,6 +314,7 @@ class WorkArgs(InputArgs):
     output: OutputTo = "."
     format: Formats = None
     depth_encoding: DepthStored = DepthEncoding.KITTI16
+    classes: Classes = None
     overwrite: Overwrite = False
     resume: Resume = False
     dry_run: DryRun = False

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import typer
 
 from banana_cli.cli.options import RunArgs, Task, command
-from banana_cli.cli.reading import explicit_reading, explicit_writing, split
+from banana_cli.cli.reading import explicit_reading, explicit_writing, split, wanted_classes
 from banana_cli.cli.run import Order, execute, world_of
 from banana_cli.errors import UsageError
 from banana_cli.types import LayerKind
 
+_MORE = "\n\nFormats: banana help formats. Options in the environment or a file: banana help settings."
 LAYER_OF = {Task.SEGMENT: LayerKind.MASKS, Task.DEPTH: LayerKind.DEPTH, Task.NORMALS: LayerKind.NORMALS}
 
 _SEGMENT = """Examples:
@@ -22,9 +23,7 @@ banana segment drive.mp4 --with depth,normals -o out/
 
 banana segment scans/ --format dcm,nii -o out/    # the tree of scans/ is mirrored
 
-banana segment scene.tif -o classes.tif --budget 0.2
-
-Every option can stand in BANANA_<NAME>, in ./banana.toml or in the user's banana/config.toml."""
+banana segment scene.tif -o roads.tif --classes road --budget 0.2"""
 _DEPTH = """Examples:
 
 banana depth drive.mp4 --fov 90                   # metres along the optical axis
@@ -54,10 +53,12 @@ def layers_of(first: Task, more: list[str] | None) -> tuple[LayerKind, ...]:
 
 def _verb(task: Task) -> Callable[[typer.Context, RunArgs], int]:
     def call(ctx: typer.Context, args: RunArgs) -> int:
+        layers = layers_of(task, args.with_)
         order = Order(
             args=args,
-            layers=layers_of(task, args.with_),
+            layers=layers,
             formats=split(args.format),
+            classes=wanted_classes(ctx, args, layers),
             explicit=explicit_reading(ctx),
             writing=explicit_writing(ctx),
         )
@@ -70,8 +71,8 @@ def register(app: typer.Typer) -> None:
     """Add the three verbs."""
     texts = {
         Task.SEGMENT: ("Class masks of videos, pictures, scans and scenes.", _SEGMENT),
-        Task.DEPTH: ("Depth, in the unit that the domain defines.", _DEPTH),
-        Task.NORMALS: ("Unit surface normals.", _NORMALS),
+        Task.DEPTH: ("Depth: metres in videos, pictures and scenes, millimetres in scans.", _DEPTH),
+        Task.NORMALS: ("Surface normals, as unit vectors.", _NORMALS),
     }
     for task, (text, epilog) in texts.items():
-        command(app, task.value, RunArgs, help=text, epilog=epilog)(_verb(task))
+        command(app, task.value, RunArgs, help=text, epilog=epilog + _MORE)(_verb(task))

@@ -33,6 +33,23 @@ def split(words: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
+def wanted_classes(ctx: typer.Context, args: WorkArgs, layers: Sequence[LayerKind]) -> tuple[str, ...]:
+    """The names of --classes. UsageError if there are none, or no masks are wanted to keep them in.
+
+    In a settings file or the environment it may meet runs without masks, and means nothing there.
+    """
+    names, explicit = split(args.classes), given(ctx, "classes")
+    if explicit and not names:
+        raise UsageError("names no class", subject="--classes", remedy="say for example --classes road,car")
+    if LayerKind.MASKS in layers:
+        return names
+    if explicit:
+        raise UsageError(
+            "no masks are written", subject="--classes", remedy="ask for segment too, or leave it out"
+        )
+    return ()
+
+
 def read_options(args: InputArgs, layers: frozenset[LayerKind]) -> ReadOptions:
     """What the readers are asked. UsageError for values that cannot be."""
     _refuse_values(args)

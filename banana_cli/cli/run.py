@@ -12,18 +12,19 @@ from pathlib import Path
 
 import typer
 
-from banana_cli import plan, sidecar
+from banana_cli import keep, plan, sidecar
 from banana_cli.cli import runfile
 from banana_cli.cli.console import Console, Manner, clean
 from banana_cli.cli.gather import Gathered, gather, nothing_usable
 from banana_cli.cli.options import TalkArgs, WorkArgs
 from banana_cli.cli.reading import check_device, read_options
 from banana_cli.cli.world import EngineOptions, LazyEngine, World, real_world
-from banana_cli.errors import ExitStatus, InputError, UsageError
+from banana_cli.errors import ExitStatus, InputError, UsageError, WeightsError
 from banana_cli.events import InputFailed
 from banana_cli.options import ReadOptions
 from banana_cli.pipeline import Job, OnError, RunResult, Settings, exit_status, run
 from banana_cli.types import Json, LayerKind
+from banana_cli.weights_index import sha256_of
 
 STDOUT = "-"
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,7}$")
@@ -37,6 +38,7 @@ class Order:
     args: WorkArgs
     layers: tuple[LayerKind, ...]
     formats: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     explicit: tuple[str, ...] = ()
     writing: tuple[str, ...] = ()
     refuse: Refuse | None = None
@@ -76,16 +78,20 @@ def execute(order: Order, world: World) -> ExitStatus:
             return exit_status(0, gathered.errors)
         if order.refuse is not None:
             order.refuse(gathered.opened)
-        options = _options_in_force(args, order, read)
+        classes = keep.chosen(order.classes, (one.info for one in gathered.opened))
+        options = _options_in_force(args, order, read) | {"classes": list(classes)}
         target = _target(args, stack)
         work = _plan(order, options, gathered, target, world, console)
         if args.output == STDOUT:
             _refuse_unstreamable(work)
+            for output in (output for job in work.jobs for output in job.outputs):
+                console.rename(output.path, STDOUT)
         if args.dry_run:
             return _say_plan(work, gathered, console)
         settings = Settings(
             read=read,
             tasks=world.tasks,
+            classes=classes,
             on_error=args.on_error,
             max_failures=args.max_failures,
             options=options,
@@ -173,6 +179,7 @@ def _plan(
         overwrite=args.overwrite,
         resume=args.resume,
         options=options,
+        weights_sha256=_weights_now(args, world) if args.resume else None,
     )
     plan.refuse_unknown(order.formats, world.formats)
     jobs: list[Job] = []
@@ -181,6 +188,8 @@ def _plan(
         try:
             jobs.append(plan.job_of(opened, wish, target, world.formats, inputs=len(gathered.opened)))
             kept.append(opened)
+            if told := plan.lacking(opened, wish):
+                console.notice(opened.found.item.subject, told)
         except InputError as exc:
             gathered.fail(exc, console)
     plan.refuse_idle(order.writing, jobs)
@@ -194,6 +203,14 @@ def _plan(
             work.jobs.append(replace(job, outputs=todo))
     plan.refuse_existing(work.jobs)
     return work
+
+
+def _weights_now(args: WorkArgs, world: World) -> str | None:
+    """Digest of the weights that would answer; None without any, which measured layers do not need."""
+    try:
+        return sha256_of(world.resolve_weights(args.weights, args.model))
+    except WeightsError:
+        return None
 
 
 def _say_plan(work: Work, gathered: Gathered, console: Console) -> ExitStatus:

@@ -8,7 +8,7 @@ import typer
 
 from banana_cli.cli.options import Task, TileArgs, command
 from banana_cli.cli.predict import layers_of
-from banana_cli.cli.reading import explicit_reading, explicit_writing, split
+from banana_cli.cli.reading import explicit_reading, explicit_writing, split, wanted_classes
 from banana_cli.cli.run import Order, execute, world_of
 from banana_cli.errors import UsageError
 from banana_cli.plan import Opened
@@ -35,10 +35,12 @@ def register(app: typer.Typer) -> None:
 
 def tile(ctx: typer.Context, args: TileArgs) -> int:
     """Run all three tasks, or those of --tasks, on scenes."""
+    layers = _layers(args.tasks)
     order = Order(
         args=args,
-        layers=_layers(args.tasks),
+        layers=layers,
         formats=split(args.format) or FORMATS,
+        classes=wanted_classes(ctx, args, layers),
         explicit=explicit_reading(ctx),
         writing=explicit_writing(ctx),
         refuse=refuse_others,

@@ -37,6 +37,16 @@ run.json                             closes a run
 
 Outputs appear whole or not at all; nothing is replaced without --overwrite.
 """,
+    "formats": """\
+videos     mp4 (a view, the default), mkv (exact), frames (a folder of pictures)
+DICOM      dcm (the default: SEG, Parametric Map, Secondary Capture), nii (masks and depth)
+scenes     tif (the default: COG), geojson (masks), tiles (a folder and its index)
+pictures   png (the default)
+any        png, npy, csv (statistics), overlay (beside or over the input)
+
+png and frames: banana decode gives the values back. mkv holds them too; its sidecar tells the encoding.
+--format takes several: --format tif,geojson,csv
+""",
 }
 
 
@@ -46,10 +56,13 @@ def register(app: typer.Typer) -> None:
 
 
 def topic(name: Annotated[str, typer.Argument(metavar="TOPIC", help="Which text.")] = "") -> None:
-    """Show one text. UsageError for a topic that does not exist."""
+    """Show one text, or which there are. UsageError for a topic that does not exist."""
+    if not name:
+        sys.stdout.write(f"Topics: {', '.join(TOPICS)}\nFor a verb: banana VERB --help\n")
+        return
     if name not in TOPICS:
         raise UsageError(
-            f"no topic {name!r}" if name else "no topic is named",
+            f"no topic {name!r}",
             subject="help",
             remedy=f"topics: {', '.join(TOPICS)}; for a verb: banana VERB --help",
         )

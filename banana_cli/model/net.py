@@ -316,7 +316,7 @@ class BananaNet(nn.Module):
 
 
 def fourier(xy: Tensor) -> Tensor:
-    """(..., 2) positions in [-1, 1] -> (..., 16) sines and cosines of four octaves."""
+    """(..., 2) positions -> (..., 16) sines and cosines of four octaves, the slowest of period 2."""
     octaves = math.pi * 2.0 ** torch.arange(4, device=xy.device)
     angles = (xy[..., None] * octaves).flatten(-2)
     return torch.cat([angles.sin(), angles.cos()], -1)

@@ -12,6 +12,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+POSITION_PX = 128.0
+"""Positions are pixels from the picture's middle over this, the same for a crop and for its whole."""
 # Shares of 32-px and of 16-px cells to split; between the measured points, straight lines.
 _SPLITS = ((0.0, 0.0), (0.18, 0.15), (0.25, 0.30), (0.40, 0.45), (1.0, 1.0))
 
@@ -92,7 +94,7 @@ class GridMaps:
     raster16: Tensor
     raster32: Tensor
     morton8: Tensor
-    centre: Tensor  # (n8 + n16 + n32, 3): x, y in [-1, 1] of the longer side, level 0..2
+    centre: Tensor  # (n8 + n16 + n32, 3): x, y from the middle over POSITION_PX, level 0..2
 
 
 def _spread(v: Tensor) -> Tensor:
@@ -110,9 +112,13 @@ def _morton(rows: int, cols: int) -> Tensor:
 def _centres(order: Tensor, cols: int, cell: int, extent: tuple[int, int], level: int) -> Tensor:
     y = (torch.div(order, cols, rounding_mode="floor") + 0.5) * cell
     x = (order % cols + 0.5) * cell
-    half = max(extent) / 2
     return torch.stack(
-        [(x - extent[1] / 2) / half, (y - extent[0] / 2) / half, torch.full_like(x, float(level))], -1
+        [
+            (x - extent[1] / 2) / POSITION_PX,
+            (y - extent[0] / 2) / POSITION_PX,
+            torch.full_like(x, float(level)),
+        ],
+        -1,
     )
 
 

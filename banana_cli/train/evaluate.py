@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from banana_cli.types import (
 
 STREET_FAR_M = 80.0
 _BANDS = tuple(Band(name=n, unit="1") for n in ("first", "second", "third"))
+# Name of a row, field of ``BestDepths``, whether more is better.
+_DEPTHS = (("delta1", "delta1", True), ("AbsRel", "abs_rel", False))
+_HEIGHTS = (("height MAE (m)", "mae", False),)
 _VIEWS = tuple(View(band=i, low=0.0, high=255.0) for i in range(3))
 
 
@@ -99,12 +102,42 @@ def _frame(pixels: F32, modality: Modality, truth: Truth, name: str) -> Frame:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestDepths:
+    """The constant depths that score best, a different one by each measure; NaN without any depth."""
+
+    mae: float
+    delta1: float
+    abs_rel: float
+
+
+class DepthPair:
+    """Depth errors of the weights beside those of the constants, each judged by its own measure."""
+
+    def __init__(self, best: BestDepths, low: float, high: float) -> None:
+        """``low`` and ``high`` as for ``DepthErrors``."""
+        self._best = best
+        self._ours = DepthErrors(low, high)
+        self._flat = {f.name: DepthErrors(low, high) for f in fields(BestDepths)}
+
+    def add(self, values: F32, truth: F32, *, align: bool = False) -> None:
+        """(H, W) each; ``align``: only the shape is judged, all answers get the truth's own median."""
+        self._ours.add(aligned(values, truth) if align else values, truth)
+        for measure, errors in self._flat.items():
+            flat = np.full_like(truth, getattr(self._best, measure))
+            errors.add(aligned(flat, truth) if align else flat, truth)
+
+    def scores(self, measure: str) -> tuple[float, float]:
+        """(weights, constant) by a field of ``BestDepths``; NaN if nothing was judged."""
+        ours, flat = (errors.scores() for errors in (self._ours, self._flat[measure]))
+        return getattr(ours, measure), getattr(flat, measure)
+
+
 @dataclass(slots=True)
 class _Sums:
     """What is added up over one source, for the weights and for a constant."""
 
     confusion: Confusion
-    depth: DepthErrors
     normals: NormalErrors
 
 
@@ -121,14 +154,13 @@ class SourceScore:
         for record in train:
             votes.add(np.zeros_like(record.label), record.label)
         self._class = votes.best_constant()
-        self.constant_depth = _median_depth(train)
+        low, high = _judged(self.modality)
+        self.best_depths = best_depths(train, low, high)
+        self._depth = DepthPair(self.best_depths, low, high)
         self._normal = _mean_normal(train)
 
     def _sums(self) -> _Sums:
-        low = -math.inf if self.modality is Modality.AERIAL else 1e-3
-        high = STREET_FAR_M if self.modality is Modality.STREET else math.inf
-        classes = len(TABLE_OF[self.modality])
-        return _Sums(Confusion(self.sets, classes), DepthErrors(low, high), NormalErrors())
+        return _Sums(Confusion(self.sets, len(TABLE_OF[self.modality])), NormalErrors())
 
     def add(self, engine: Engine, record: Record) -> None:
         """Score one picture."""
@@ -140,21 +172,14 @@ class SourceScore:
         self._ours.confusion.add(prediction.get(Mask).ids, record.label)
         self._flat.confusion.add(np.full_like(record.label, self._class), record.label)
         if record.depth is not None and prediction.of(LayerKind.DEPTH):
-            self._add_depth(prediction.get(Depth), record.depth.astype(np.float32))
+            depth = prediction.get(Depth)
+            align = depth.depth_kind is DepthKind.RELATIVE and self.modality is not Modality.XRAY
+            self._depth.add(depth.values, record.depth.astype(np.float32), align=align)
         if record.normals is not None and prediction.of(LayerKind.NORMALS):
             normals = record.normals.transpose(2, 0, 1).astype(np.float32) / np.float32(127)
             self._ours.normals.add(prediction.get(Normals).xyz, normals)
             flat = np.broadcast_to(self._normal[:, None, None], normals.shape).astype(np.float32)
             self._flat.normals.add(flat, normals)
-
-    def _add_depth(self, depth: Depth, truth: F32) -> None:
-        flat = np.full_like(truth, self.constant_depth)
-        values = depth.values
-        if depth.depth_kind is DepthKind.RELATIVE and self.modality is not Modality.XRAY:
-            # Without a unit only the shape can be judged: both answers get the truth's own median.
-            values, flat = aligned(values, truth), aligned(flat, truth)
-        self._ours.depth.add(values, truth)
-        self._flat.depth.add(flat, truth)
 
     def rows(self) -> list[Row]:
         """All measures of this source."""
@@ -186,15 +211,11 @@ class SourceScore:
         return rows + [self._row(f"{word} {n}", a, b) for n, a, b in pairs if not math.isnan(a)]
 
     def _depth_rows(self) -> list[Row]:
-        ours, flat = self._ours.depth.scores(), self._flat.depth.scores()
-        if not ours.pixels:
-            return []
-        if self.modality is Modality.AERIAL:
-            return [self._row("height MAE (m)", ours.mae, flat.mae, higher=False)]
-        return [
-            self._row("delta1", ours.delta1, flat.delta1),
-            self._row("AbsRel", ours.abs_rel, flat.abs_rel, higher=False),
+        rows = [
+            self._row(name, *self._depth.scores(measure), higher=higher)
+            for name, measure, higher in (_HEIGHTS if self.modality is Modality.AERIAL else _DEPTHS)
         ]
+        return [row for row in rows if not math.isnan(row.score)]
 
     def _normal_rows(self) -> list[Row]:
         ours, flat = self._ours.normals, self._flat.normals
@@ -213,15 +234,40 @@ def aligned(values: F32, truth: F32) -> F32:
     return values * np.float32(np.median(truth[both]) / middle) if middle > 0 else values
 
 
-def _median_depth(records: Sequence[Record]) -> float:
-    parts = [r.depth[::8, ::8].astype(np.float32) for r in records[:400] if r.depth is not None]
-    known = [p[np.isfinite(p)] for p in parts]
-    return float(np.median(np.concatenate(known))) if known and sum(map(len, known)) else math.nan
+def _judged(modality: Modality) -> tuple[float, float]:
+    """The truths that are judged lie above the first number, up to the second."""
+    low = -math.inf if modality is Modality.AERIAL else 1e-3
+    return low, STREET_FAR_M if modality is Modality.STREET else math.inf
+
+
+def _even(records: Sequence[Record]) -> Sequence[Record]:
+    """About 400 of them, spread over all groups: packs are sorted by city or patient."""
+    return records[:: max(1, len(records) // 400)]
+
+
+def best_depths(records: Sequence[Record], low: float, high: float) -> BestDepths:
+    """The best constants over truths in (low, high]; ``delta1`` and ``abs_rel`` look at those above 0."""
+    parts = [r.depth[::8, ::8].astype(np.float32).ravel() for r in _even(records) if r.depth is not None]
+    every = np.sort(np.concatenate(parts)).astype(np.float64) if parts else np.zeros(0)
+    known = every[(every > low) & (every <= high) & np.isfinite(every)]
+    above = known[known > 0]
+    if not above.size:
+        middle = float(np.median(known)) if known.size else math.nan
+        return BestDepths(mae=middle, delta1=math.nan, abs_rel=math.nan)
+    # A mean of |c - d| / d is least at the median of d weighted by 1 / d.
+    weights = np.cumsum(1 / above)
+    centres = np.geomspace(above[0], above[-1], 500)
+    within = np.searchsorted(above, centres * 1.25) - np.searchsorted(above, centres / 1.25)
+    return BestDepths(
+        mae=float(np.median(known)),
+        delta1=float(centres[np.argmax(within)]),
+        abs_rel=float(above[np.searchsorted(weights, weights[-1] / 2)]),
+    )
 
 
 def _mean_normal(records: Sequence[Record]) -> F32:
     total = np.zeros(3)
-    for record in records[:400]:
+    for record in _even(records):
         if record.normals is not None:
             total += record.normals.reshape(-1, 3).sum(0, dtype=np.float64)
     length = float(np.linalg.norm(total))
@@ -236,33 +282,28 @@ def score_source(engine: Engine, name: str, train: Sequence[Record], held_out: I
     return score.rows()
 
 
-def score_lidar(engine: Engine, frames: Sequence[DepthFrame], constant_m: float) -> list[Row]:
+def score_lidar(engine: Engine, frames: Sequence[DepthFrame], best: BestDepths) -> list[Row]:
     """Metric depth against LiDAR with the focal length given, and without; up to 80 m."""
     rows: list[Row] = []
     for given in (True, False):
-        ours, flat = DepthErrors(1e-3, STREET_FAR_M), DepthErrors(1e-3, STREET_FAR_M)
+        pair = DepthPair(best, *_judged(Modality.STREET))
         for frame in frames:
             truth = Truth(focal=frame.focal_px if given else None, size=None)
             seen = _frame(frame.image * np.float32(255), Modality.STREET, truth, frame.name)
             values = engine.predict(seen, frozenset({LayerKind.DEPTH})).get(Depth).values
-            ours.add(values, frame.depth)
-            flat.add(np.full_like(values, constant_m), frame.depth)
-        name = f"driving/depth_check, focal {'given' if given else 'estimated'}"
-        a, b = ours.scores(), flat.scores()
-        for measure, x, y, higher in (
-            ("delta1", a.delta1, b.delta1, True),
-            ("AbsRel", a.abs_rel, b.abs_rel, False),
-        ):
-            rows.append(
-                Row(
-                    source=name,
-                    measure=measure,
-                    score=x,
-                    constant=y,
-                    higher_is_better=higher,
-                    count=len(frames),
-                )
+            pair.add(values, frame.depth)
+        source = f"driving/depth_check, focal {'given' if given else 'estimated'}"
+        for name, measure, higher in _DEPTHS:
+            score, constant = pair.scores(measure)
+            row = Row(
+                source=source,
+                measure=name,
+                score=score,
+                constant=constant,
+                higher_is_better=higher,
+                count=len(frames),
             )
+            rows.append(row)
     return rows
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,10 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from banana_cli.classes import TABLE_OF
-from banana_cli.train.example import Example
 from banana_cli.train.packs import Sets
-from banana_cli.types import F32, F64, NO_CLASS, U8, Bool, Modality, ShapeError
+from banana_cli.types import F32, F64, NO_CLASS, U8, Bool, ShapeError
 
 I64 = NDArray[np.int64]
 Groups = tuple[tuple[str, tuple[int, ...]], ...]
@@ -254,47 +251,3 @@ def _boundary(mask: Bool) -> Bool:
     inside = mask.astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return cast(Bool, mask & (cv2.erode(inside, cross, borderType=cv2.BORDER_REPLICATE) == 0))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constants:
-    """The best answers that do not look at the picture: what a model must beat.
-
-    ``class_id`` right most often, ``depth`` median, ``normal`` mean direction; None without labels.
-    """
-
-    class_id: int | None
-    depth: float | None
-    normal: tuple[float, float, float] | None
-
-
-def constant_answers(examples: Iterable[Example]) -> dict[Modality, Constants]:
-    """The best constants of each modality, from examples of the training set."""
-    by_modality: dict[Modality, list[Example]] = {}
-    for example in examples:
-        by_modality.setdefault(example.modality, []).append(example)
-    return {m: _constants(found, len(TABLE_OF[m])) for m, found in by_modality.items()}
-
-
-def _constants(examples: Sequence[Example], classes: int) -> Constants:
-    votes = np.zeros(classes, np.int64)
-    for example in examples:
-        votes += _votes(example, classes)
-    depths = np.concatenate([e.depth[::4, ::4][np.isfinite(e.depth[::4, ::4])] for e in examples])
-    normal = np.sum([e.normals.sum(axis=(1, 2), dtype=np.float64) for e in examples], axis=0)
-    length = float(np.linalg.norm(normal))
-    x, y, z = (normal / max(length, 1e-9)).tolist()
-    return Constants(
-        class_id=int(np.argmax(votes)) if votes.any() else None,
-        depth=float(np.median(depths)) if depths.size else None,
-        normal=(x, y, z) if length else None,
-    )
-
-
-def _votes(example: Example, classes: int) -> I64:
-    """(classes,) how many pixels each class would be right for."""
-    seen = np.bincount(example.label.ravel(), minlength=256)
-    votes = np.zeros(classes, np.int64)
-    for index, ids in enumerate(example.sets):
-        votes[list(ids)] += seen[index]
-    return votes

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from banana_cli.infer import Engine
 from banana_cli.train.cache import open_cache
-from banana_cli.train.evaluate import Row, SourceScore, markdown, score_lidar, score_source
+from banana_cli.train.evaluate import BestDepths, Row, SourceScore, markdown, score_lidar, score_source
 from banana_cli.train.packs import Record, load_all, load_depth_check
-from banana_cli.train.splits import split
+from banana_cli.train.splits import VALIDATION_SEED, LeakError, check_disjoint, split
 from banana_cli.types import Modality
 
 
@@ -22,6 +22,7 @@ def real_rows(engine: Engine, data: Path) -> list[Row]:
     rows: list[Row] = []
     for pack, records in load_all(data).items():
         train, held_out = split(records)
+        check_disjoint(train, held_out)
         for modality in sorted({r.modality for r in train}):
             mine = [r for r in train if r.modality is modality]
             theirs = [r for r in held_out if r.modality is modality]
@@ -34,16 +35,22 @@ def world_rows(engine: Engine, train: Path, validation: Path, limit: int) -> lis
     rows: list[Row] = []
     trained = open_cache(train)
     for modality, world in open_cache(validation).items():
+        if world.plan.first_seed < VALIDATION_SEED:
+            raise LeakError(
+                "holds worlds that training may have seen",
+                subject=str(validation),
+                remedy="render them with --validation",
+            )
         mine: list[Record] = [trained[modality][i] for i in range(min(100, len(trained[modality])))]
         theirs = (world[i] for i in range(min(limit, len(world))))
         rows += score_source(engine, f"world/{modality.value}", mine, theirs)
     return rows
 
 
-def street_constant_m(train: Path) -> float:
-    """Median depth of the training streets: the best constant for LiDAR frames."""
+def street_constants(train: Path) -> BestDepths:
+    """The best constants of the training streets, for LiDAR frames."""
     world = open_cache(train)[Modality.STREET]
-    return SourceScore("street", [world[i] for i in range(min(100, len(world)))]).constant_depth
+    return SourceScore("street", [world[i] for i in range(min(100, len(world)))]).best_depths
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if asked.cache and asked.validation:
         rows += world_rows(engine, asked.cache, asked.validation, asked.limit)
     if asked.cache and asked.data:
-        rows += score_lidar(engine, load_depth_check(asked.data), street_constant_m(asked.cache))
+        rows += score_lidar(engine, load_depth_check(asked.data), street_constants(asked.cache))
     text = "\n".join(json.dumps(asdict(r)) for r in rows) if asked.json else markdown(rows)
     sys.stdout.write(text + "\n")
 

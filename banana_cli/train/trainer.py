@@ -55,6 +55,7 @@ class Recipe:
     average_decay: float = 0.999
     seed: int = 1
     save_every: int = 500
+    freeze_norm: bool = False  # keep batch norm's statistics: for batches too small to have any
 
     def rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine to zero."""
@@ -105,6 +106,10 @@ class Run:
         self.recipe, self.folder = recipe, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net = (net or BananaNet(SPECS[recipe.preset])).to(self.device).train()
+        if recipe.freeze_norm:
+            for module in self.net.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimiser = AdamW(_groups(self.net, recipe), lr=recipe.peak_rate, betas=(0.9, 0.99))
         facts = load_run(folder, self.net, self.average, self.optimiser)
@@ -143,7 +148,9 @@ class Run:
         facts = RunFacts(step=self.step, recipe=self._recipe_text(), seconds=self.seconds)
         save_run(self.folder, self.net, self.average, self.optimiser, facts)
         training: dict[str, Json] = {"step": self.step, "recipe": asdict(self.recipe)}
-        save_model(self.folder / "average.safetensors", self.average, training)
+        part = self.folder / ".average.part.safetensors"  # a kill must not leave half of the weights
+        save_model(part, self.average, training)
+        part.replace(self.folder / "average.safetensors")
 
     def _recipe_text(self) -> str:
         return json.dumps(asdict(self.recipe), sort_keys=True)

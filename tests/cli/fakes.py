@@ -1,6 +1,7 @@
 """A small domain, two formats and a model of nothing: the command line's world without torch or codecs.
 
 A fake input is text: ``FAKE rows columns frames`` and, if wanted, ``bad=I`` (frame I is unreadable),
+``lost=N`` (and stands for N),
 ``cut=I`` (the reader fails at frame I), ``only=depth`` (frames answer that alone), ``turns=1`` (frames answer
 one layer in turn, each with a pitch of its own), ``empty=1`` (nothing in it is wanted), ``measured=depth``,
 ``slow=S`` (seconds a frame takes to read).
@@ -101,7 +102,7 @@ class FakeSource:
                 raise InputError("ends too early", subject=str(self.path), remedy="copy it again")
             if extra.get("bad") in (str(i), "all"):
                 error = InputError("is damaged", subject=str(self.path), remedy="copy it again")
-                yield Unreadable(index=i, error=error)
+                yield Unreadable(index=i, error=error, count=int(extra.get("lost", 1)))
             else:
                 yield self.frame(i)
 

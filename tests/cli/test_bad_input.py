@@ -16,6 +16,8 @@ from banana_cli.cli.main import main
 
 from .fakes import Fakes
 
+ROOT = str(Path(__file__).resolve().parents[2])
+
 
 def banana(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["banana", *words], cwd=cwd, capture_output=True, text=True, timeout=120)
@@ -86,9 +88,74 @@ def test_debug_shows_the_traceback_and_nothing_else_does(capsys: pytest.CaptureF
 
 def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     photo(tmp_path / "a.png")
-    command = f"{sys.executable} -m banana_cli info {'a.png ' * 3} {tmp_path} | true"
-    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.stderr == ""
+    for words in (["info", "a.png"], ["info", "--json", "a.png"], ["--help"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as closed:
+            done = subprocess.run(
+                [sys.executable, "-m", "banana_cli", *words],
+                cwd=tmp_path,
+                stdout=closed,
+                stderr=subprocess.PIPE,
+                timeout=60,
+            )
+        assert (done.returncode, done.stderr) == (141, b""), words
+
+
+_WITH_FAKES = """
+import sys
+from dataclasses import replace
+from banana_cli.cli.main import main
+from tests.cli.fakes import Fakes
+sys.exit(main(sys.argv[1:], replace(Fakes().world(), stdout=sys.stdout, stderr=sys.stderr)))
+"""
+
+
+@pytest.mark.parametrize(("words", "lines"), [(("-o", "-"), "-\n"), (("-o", "out", "--json"), "")])
+def test_a_reader_that_leaves_ends_a_run_quietly(tmp_path: Path, words: tuple[str, ...], lines: str) -> None:
+    (tmp_path / "a.clip").write_text("FAKE 4 6 3")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", _WITH_FAKES, "segment", "a.clip", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": ROOT},
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (141, lines)
+    assert not parts(tmp_path)
+
+
+_START = """
+import sys
+class Stop:
+    def find_spec(self, name, path, target=None):
+        if name == "banana_cli.cli.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+from banana_cli.__main__ import entry
+entry()
+"""
+_END = """
+import atexit, os, signal, sys
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+sys.argv = ["banana", "--version"]
+from banana_cli.__main__ import entry
+entry()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "told"), [(_START, 130, "banana: interrupted\n"), (_END, -signal.SIGINT, "")]
+)
+def test_interrupts_at_the_start_and_the_end(code: str, status: int, told: str) -> None:
+    """Dying of the signal itself is 130 for a shell."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (status, told)
 
 
 _SLOW = """
@@ -104,9 +171,8 @@ sys.exit(main(["segment", "slow.clip", "-o", "out"], fakes.world()))
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupts_leave_no_part(tmp_path: Path, number: int, status: int) -> None:
     (tmp_path / "slow.clip").write_text("FAKE 4 6 1000 slow=0.05")
-    root = str(Path(__file__).resolve().parents[2])
     run = subprocess.Popen(
-        [sys.executable, "-c", _SLOW], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}
+        [sys.executable, "-c", _SLOW], cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}
     )
     deadline = time.monotonic() + 30
     while not parts(tmp_path) and time.monotonic() < deadline:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from banana_cli.cli.main import main
 from banana_cli.types import LayerKind
+from banana_cli.weights_index import sha256_of
 
-from .fakes import Fakes
+from .fakes import Fakes, Terminal
 
 MASKS, DEPTH, NORMALS = LayerKind.MASKS, LayerKind.DEPTH, LayerKind.NORMALS
 
@@ -104,6 +107,13 @@ def test_a_folder_is_mirrored_and_strangers_are_passed_over(here: Path) -> None:
     assert "1 file of another kind" in fakes.err.getvalue()
 
 
+def test_a_folder_whose_files_were_all_named_before_it_is_no_failure(here: Path) -> None:
+    put(here / "in/a.clip")
+    fakes = Fakes()
+    assert banana(fakes, "segment", "in/a.clip", "in", "-o", "out") == 0
+    assert "holds nothing" not in fakes.err.getvalue()
+
+
 def test_outputs_of_an_earlier_run_are_no_inputs(here: Path) -> None:
     put(here / "a.clip")
     assert banana(Fakes(), "segment", ".") == 0
@@ -152,6 +162,34 @@ def test_stdout_holds_the_bytes_and_nothing_else(here: Path) -> None:
     assert banana(fakes, "segment", "a.clip", "-o", "-") == 0
     assert fakes.out.text == "0 (4, 6)\n1 (4, 6)\n2 (4, 6)\nend"
     assert tree(here) == {"a.clip"}
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "status"),
+    [
+        (("depth", "-", "-o", "out"), b"FAKE 2 2 3 cut=0", 4),
+        (("depth", "-", "-o", "out"), b"FAKE 2 2 3 cut=1", 3),
+        (("depth", "-", "-o", "out", "--json"), b"FAKE 2 2 3 notice=1", 0),
+        (("depth", "-", "-o", "out"), b"not known", 4),
+        (("depth", "-", "-o", "out", "--format", "scan"), b"FAKE 2 2 3", 2),
+        (("depth", "-", "-o", "-"), b"FAKE 2 2 3 cut=1", 3),
+        (("depth", "-", "-o", "-", "--format", "full"), b"FAKE 2 2 3", 5),
+        (("depth", "-", "-o", "-", "--dry-run"), b"FAKE 2 2 3", 0),
+        (("info", "-", "--json"), b"FAKE 2 2 3", 0),
+        (("info", "-"), b"FAKE 2 2 3", 0),
+    ],
+)
+def test_stdin_and_stdout_are_never_called_by_their_temporary_names(
+    here: Path, words: tuple[str, ...], stdin: bytes, status: int
+) -> None:
+    fakes = Fakes(stdin=stdin)
+    assert banana(fakes, *words) == status
+    kept = [p.read_text() for p in here.rglob("*") if p.is_file()]
+    for text in (fakes.out.text, fakes.err.getvalue(), *kept):
+        assert "banana-" not in text.replace("banana-output-1", "").replace("banana-run-1", "")
+        assert tempfile.gettempdir() not in text
+    if status:
+        assert "banana: -: " in fakes.err.getvalue()
 
 
 @pytest.mark.parametrize("words", [("--with", "depth"), ("--format", "frames"), ("--json",)])
@@ -215,6 +253,28 @@ def test_resume_leaves_out_what_is_done(here: Path) -> None:
     assert banana(Fakes(), "segment", "a.clip", "--resume", "--budget", "0.1") == 5
 
 
+def test_resume_does_not_take_the_outputs_of_other_weights_for_its_own(here: Path) -> None:
+    put(here / "a.clip")
+    weights = put(here / "w.safetensors", "first")
+    fakes = Fakes()
+    fakes.engine.facts = replace(fakes.engine.facts, weights_sha256=sha256_of(weights))
+    words = ("segment", "a.clip", "--weights", "w.safetensors")
+    assert banana(fakes, *words) == 0
+    assert banana(Fakes(), *words, "--resume") == 0
+    put(weights, "second")
+    again = Fakes()
+    assert banana(again, *words, "--resume") == 5
+    assert complaint(again)[0] == "banana: a.masks.txt: exists already"
+
+
+def test_a_strangers_file_in_the_sidecars_place_is_told_before_the_work(here: Path) -> None:
+    put(here / "a.clip")
+    put(here / "a.masks.txt.json", '{"mine": 1}')
+    fakes = Fakes()
+    assert banana(fakes, "segment", "a.clip") == 5
+    assert complaint(fakes)[0] == "banana: a.masks.txt.json: exists already" and not fakes.engine.asked
+
+
 def test_two_inputs_with_one_output_are_refused_before_the_first_is_read(here: Path) -> None:
     put(here / "x/a.clip")
     put(here / "y/a.clip")
@@ -273,6 +333,25 @@ def test_bad_frames_are_counted(here: Path) -> None:
     facts = json.loads((here / "holes.depth.txt.json").read_text())
     assert (facts["complete"], facts["frames_done"], facts["frames_failed"]) == (False, 4, 1)
     assert "1 of 5 frames could not be read (is damaged)" in fakes.err.getvalue()
+
+
+def test_frames_lost_in_one_go_are_not_counted_twice(here: Path) -> None:
+    put(here / "short.clip", "FAKE 4 6 5 bad=4 lost=109")
+    fakes = Fakes()
+    assert banana(fakes, "depth", "short.clip") == 3
+    assert json.loads((here / "short.depth.txt.json").read_text())["frames_failed"] == 109
+    assert "short.clip: parts of it could not be read (is damaged)" in fakes.err.getvalue()
+
+
+@pytest.mark.parametrize("script", ["FAKE 4 6 5 bad=all", "FAKE 4 6 5 cut=0", "FAKE 4 6 5 lacks=depth"])
+def test_a_failed_input_is_two_lines(here: Path, script: str) -> None:
+    put(here / "a.clip", script)
+    fakes, seen = Fakes(), Fakes()
+    assert banana(fakes, "depth", "a.clip") == 4
+    assert len(complaint(fakes)) == 2 and complaint(fakes)[1].startswith("  try: ")
+    seen.err = Terminal()
+    assert banana(seen, "depth", "a.clip") == 4
+    assert "0 outputs" in seen.err.getvalue()
 
 
 def test_on_error_stop_leaves_nothing_of_a_broken_input(here: Path) -> None:
@@ -344,7 +423,11 @@ def test_frames_may_answer_some_layers_only(here: Path) -> None:
 def test_a_layer_that_an_input_cannot_give(here: Path) -> None:
     put(here / "a.clip", "FAKE 4 6 2 lacks=depth")
     assert banana(Fakes(), "depth", "a.clip") == 4
-    assert banana(Fakes(), "segment", "--with", "depth", "a.clip") == 0
+    put(here / "b.clip")
+    fakes = Fakes()
+    assert banana(fakes, "segment", "--with", "depth", "a.clip", "b.clip") == 0
+    notes = [line for line in complaint(fakes) if line.startswith("note: ")]
+    assert notes == ["note: a.clip: gives no depth (fake clip)"]
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from banana_cli.classes import STREET
-from banana_cli.train.example import Example
 from banana_cli.train.metrics import (
     STREET_GROUPS,
     BoundaryScore,
     Confusion,
-    Constants,
     DepthErrors,
     NormalErrors,
-    constant_answers,
 )
 from banana_cli.train.packs import STREET_SETS
-from banana_cli.types import Modality
 
 SINGLE = ((0,), (1,), (2,))
 
@@ -264,34 +260,3 @@ def test_boundaries_of_ignored_regions_do_not_count() -> None:
     boundary = BoundaryScore(2, tolerance=1)
     boundary.add(halves(20), truth)
     assert np.isnan(boundary.scores()).all()
-
-
-def example(label: np.ndarray, depth: np.ndarray, normal: tuple[float, float, float]) -> Example:
-    return Example(
-        image=np.zeros((3, 8, 8), np.float32),
-        valid=np.ones((8, 8), np.bool_),
-        rays=np.zeros((2, 8, 8), np.float32),
-        label=label.astype(np.uint8),
-        sets=((0,), (1, 2)),
-        depth=depth.astype(np.float32),
-        normals=np.broadcast_to(np.array(normal, np.float32)[:, None, None], (3, 8, 8)),
-        modality=Modality.AERIAL,
-        focal_px=math.nan,
-        true_focal_px=math.nan,
-        pitch=1.0,
-        source="test",
-    )
-
-
-def test_constant_answers_by_hand() -> None:
-    label = np.zeros((8, 8))
-    label[:5] = 1
-    flat = np.full((8, 8), 3.0)
-    flat[4:] = np.nan
-    found = constant_answers([example(label, flat, (0, 0, -1)), example(label, 0 * flat + 5, (0, 0, -1))])
-    assert found == {Modality.AERIAL: Constants(class_id=1, depth=4.0, normal=(0.0, 0.0, -1.0))}
-
-
-def test_constant_answers_of_nothing_are_none() -> None:
-    empty = example(np.full((8, 8), 255), np.full((8, 8), np.nan), (0, 0, 0))
-    assert constant_answers([empty])[Modality.AERIAL] == Constants(class_id=None, depth=None, normal=None)

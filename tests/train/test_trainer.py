@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from banana_cli.errors import UsageError
 from banana_cli.model.net import BananaNet
+from banana_cli.train import trainer
 from banana_cli.train.batch import collate
 from banana_cli.train.example import Example
 from banana_cli.train.trainer import Recipe, Run, batches
@@ -99,3 +100,20 @@ def test_a_run_learns(tmp_path: Path) -> None:
     assert len(lines) == 1
     figures = json.loads(lines[-1])
     assert figures["segment"] < 0.5 and figures["normals"] < 0.6
+
+
+def test_a_kill_while_weights_are_written_leaves_the_last_whole_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    run.save()
+    whole = (tmp_path / "average.safetensors").read_bytes()
+
+    def killed(path: Path, *_: object) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "save_model", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.save()
+    assert (tmp_path / "average.safetensors").read_bytes() == whole

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from banana_cli.adapter import Look, SinkJob, SourceInfo
+from banana_cli.atomic import part_name
 from banana_cli.classes import STREET as CLASSES
 from banana_cli.codec import encode_normals_u8, mask_to_rgb
 from banana_cli.types import (
@@ -93,4 +94,4 @@ def job(info: SourceInfo, layer: LayerKind) -> SinkJob:
 
 def part_of(folder: Path, suffix: str) -> Path:
     """A temporary name as the pipeline gives one."""
-    return folder / f".out.part{suffix}"
+    return part_name(folder / f"out{suffix}")

@@ -207,3 +207,10 @@ def test_a_broken_picture_is_a_value(tmp_path: Path) -> None:
 )
 def test_other_peoples_files_are_left_alone(head: bytes) -> None:
     assert not DRIVING.sniff(Path("a.mp4"), head)
+
+
+def test_flawed_exif_is_passed_over_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\x7f\x06\0\0\0\0\0\0\0"
+    Image.fromarray(noise((8, 8, 3))).save(path, exif=exif)
+    assert frame_of(path).shape == (8, 8)  # a warning is an error here

@@ -386,8 +386,10 @@ def test_a_full_disk_is_told(form: SinkFormat, tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4", Recipe())
     out = part_of(tmp_path, f".{form.name}")
     out.symlink_to("/dev/full")
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError) as caught:
         through(path, form, tmp_path)
+    assert caught.value.message == "cannot write (No space left on device)"
+    assert caught.value.subject == str(tmp_path / f"out.{form.name}")
 
 
 def test_a_stride_is_told_to_the_encoder(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from banana_adapters.medical import MEDICAL
 from medical_made import dataset, frames_of, options, save, save_series, single
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from banana_cli.adapter import Unreadable, read_head
 from banana_cli.errors import BananaError, InputError
@@ -136,3 +137,20 @@ def test_no_permission_or_a_folder(tmp_path):
     (tmp_path / "folder.dcm").mkdir()
     assert failure(tmp_path / "folder.dcm").message
     shutil.rmtree(tmp_path / "folder.dcm")
+
+
+def test_a_small_file_that_inflates_without_end_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.dcm"
+    ds = dataset(np.zeros((64, 64), np.uint16))
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.save_as(path, enforce_file_format=True)
+    assert len(frames_of(single(path))) == 1
+    monkeypatch.setattr("banana_adapters.medical.header.MAX_INFLATED_BYTES", 4096)
+    with pytest.raises(InputError, match="deflated"):
+        frames_of(single(path))
+
+
+def test_millions_of_claimed_frames_are_refused_before_they_are_planned(tmp_path):
+    path = save(tmp_path / "a.dcm", np.zeros((1, 1), np.uint16), NumberOfFrames=50_000_000)
+    with pytest.raises(InputError, match="too many"):
+        MEDICAL.inspect(single(path), options())

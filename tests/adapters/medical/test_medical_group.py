@@ -175,3 +175,16 @@ def test_a_folder_of_reports_alone_holds_nothing_and_says_what_was_passed_over(t
     assert (len(both.found), both.failed, both.passed_over) == (1, [], 1)
     alone = find([str(tmp_path / "sr")], readers)
     assert not alone.found and len(alone.failed) == 1 and alone.passed_over == 1
+
+
+def test_a_missing_picture_of_an_echo_is_not_replaced_by_another_echo(tmp_path):
+    for echo in range(2):
+        for path in save_series(tmp_path / str(echo), VOXELS + 1000 * echo, EchoTime=10 * (echo + 1)):
+            (tmp_path / "s").mkdir(exist_ok=True)
+            shutil.move(path, tmp_path / "s" / f"{echo}_{path.name}")
+    (tmp_path / "s" / "0_002.dcm").unlink()
+    first, second = (
+        np.stack([f.pixels[0] for f in frames_of(item)]) for item in folder_items(tmp_path / "s")
+    )
+    np.testing.assert_array_equal(first, np.delete(VOXELS, 2, axis=0))
+    np.testing.assert_array_equal(second, VOXELS + 1000)

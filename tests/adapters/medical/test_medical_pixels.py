@@ -226,3 +226,13 @@ def test_ultrasound_gives_masks_only(tmp_path):
 
     path = save(tmp_path / "a.dcm", stored("uint8"), Modality="US", ImagePositionPatient=None)
     assert dict(MEDICAL.inspect(single(path), options()).formats) == {LayerKind.MASKS: "png"}
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_in_the_upper_bits_of_a_pixel(tmp_path, signed):
+    """BitsStored 12, HighBit 15, an overlay in the bits below, as old scanners wrote."""
+    values = np.arange(24).reshape(4, 6) * 80 - (900 if signed else 0)
+    words = ((values << 4) | 5).astype(np.int16 if signed else np.uint16)
+    path = save(tmp_path / "a.dcm", words, BitsStored=12, HighBit=15)
+    [frame] = frames_of(single(path))
+    np.testing.assert_array_equal(frame.pixels[0], values)

@@ -290,3 +290,17 @@ def test_a_full_disk_is_told_as_the_disk_tells_it(tmp_path):
         pydicom.dcmread(made).save_as("/dev/full")
     assert told.value.errno == errno.ENOSPC
     assert "\n" not in str(told.value)
+
+
+def test_a_lone_slice_is_as_thick_in_nifti_as_it_says(tmp_path):
+    item = single(save(tmp_path / "in.dcm", np.zeros((4, 6), np.int16), SliceThickness=5))
+    path, _ = write(item, tmp_path, MASKS)["masks.nii"]
+    assert nibabel.load(path).header.get_zooms() == pytest.approx((1, 1, 5))
+
+
+def test_a_study_uid_that_is_a_text_goes_nowhere(tmp_path):
+    source = save(tmp_path / "in.dcm", np.zeros((4, 6), np.int16), StudyInstanceUID="1.2.3.4.5.6.77")
+    source.write_bytes(source.read_bytes().replace(b"1.2.3.4.5.6.77", b"GEHEIM GERTRUD"))
+    item = single(source)
+    for path, _ in write(item, tmp_path / "out", options()).values():
+        assert b"GEHEIM" not in path.read_bytes()

@@ -252,3 +252,28 @@ def test_a_headless_file_is_not_named_in_its_own_message(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(data)
         message = refused(tmp_path / name).message
         assert name not in message and str(tmp_path) not in message and "TIFFRead" not in message
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "<MDI key='OVERVIEW_FILE'>/elsewhere/x.tif</MDI>",
+        '<MDI key="OVERVIEW_FILE">&#47;elsewhere&#47;x.tif</MDI>',
+        '<MDI key="OVERVIEW_FILE" of="x">:::BASE:::../x.tif</MDI>',
+        '<MDI key="OVERVIEW_FILE"><b/>/elsewhere/x.tif</MDI>',
+        '<MDI key="OVERVIEW_FILE">/elsewhere/x.tif',
+    ],
+)
+def test_quotes_and_entities_do_not_hide_a_name_in_a_side_file(tmp_path: Path, item: str) -> None:
+    path = write_scene(tmp_path / "s.tif", np.ones((1, 64, 64), np.uint8))
+    notes = tmp_path / "s.tif.aux.xml"
+    notes.write_text('<PAMDataset><Metadata><MDI key="NOTE">a/b</MDI></Metadata></PAMDataset>')
+    assert frames_of(path)
+    notes.write_text(f'<PAMDataset><Metadata domain="OVERVIEWS">{item}</Metadata></PAMDataset>')
+    assert "aux.xml" in str(refused(path))
+
+
+def test_a_vrt_does_not_open_rasters_of_places(tmp_path: Path) -> None:
+    place = "<Metadata><MDI key='X_DATASET'>/elsewhere/x.tif</MDI></Metadata>"
+    inside = f"<GeoLocTransformer>{place}</GeoLocTransformer>"
+    assert "GeoLoc" in str(refused(vrt(tmp_path / "v.vrt", inside=inside)))

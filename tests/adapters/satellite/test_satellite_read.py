@@ -189,6 +189,9 @@ def test_pitch_of_degrees_rotation_and_web_mercator(tmp_path: Path) -> None:
     north = rasterio.Affine(1.0, 0.0, 1e6, 0.0, -1.0, 8_399_737.9)  # 60 N
     mercator = write_scene(tmp_path / "w.tif", data, crs="EPSG:3857", transform=north)
     assert frames_of(mercator)[0].geometry.pitch().col == pytest.approx(0.5, rel=0.01)
+    near = rasterio.Affine(10.0, 0.0, 1e6, 0.0, -10.0, 893_463.8)  # 8 N: 1 and 1.6 %, 2.6 % of an area
+    mercator = write_scene(tmp_path / "n.tif", data, crs="EPSG:3857", transform=near)
+    assert frames_of(mercator)[0].geometry.pitch().col == pytest.approx(9.903, rel=1e-3)
     feet = write_scene(
         tmp_path / "f.tif", data, crs="EPSG:2263", transform=rasterio.Affine(1, 0, 1e6, 0, -1, 2e5)
     )
@@ -272,6 +275,17 @@ def test_group_leaves_side_files_out_and_mirrors_the_tree(tmp_path: Path) -> Non
     assert (item.stem, item.folder) == ("a", Path("sub"))
 
 
+@pytest.mark.parametrize(("ending", "what"), [(".ovr", "holds the overviews"), (".msk", "is the mask")])
+def test_a_side_file_that_is_named_is_told_for_what_it_is(tmp_path: Path, ending: str, what: str) -> None:
+    scene = write_scene(tmp_path / "a.tif", np.ones((1, 9, 9), np.uint8))
+    side = tmp_path / f"a.tif{ending}"
+    side.write_bytes(scene.read_bytes())
+    [item] = SATELLITE.group([side], root=None)
+    with pytest.raises(InputError, match=f"{what} of a.tif") as caught:
+        SATELLITE.inspect(item, options())
+    assert caught.value.remedy == "name a.tif instead"
+
+
 @pytest.mark.parametrize(
     ("head", "ours"),
     [
@@ -311,3 +325,14 @@ def test_real_scenes(shared_data: Path, name: str) -> None:
     for frame in frames_of(path):
         assert frame.valid.any()
         assert frame.geometry.pitch() is not None
+
+
+def test_bands_that_are_named_as_colours_are_taken_by_name(tmp_path: Path) -> None:
+    path = write_scene(
+        tmp_path / "a.tif", np.arange(4, dtype=np.uint16)[:, None, None] * np.ones((1, 8, 8), "u2")
+    )
+    with rasterio.open(path, "r+") as scene:
+        for k, name in enumerate(("Blue", "Green", "Red", "NIR"), start=1):
+            scene.set_band_description(k, name)
+    [frame] = frames_of(path)
+    assert frame.pixels[:, 0, 0].tolist() == [2, 1, 0]

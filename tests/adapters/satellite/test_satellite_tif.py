@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,6 +15,7 @@ from banana_adapters.satellite import SATELLITE
 from banana_adapters.satellite.gdal import gdal_env
 from banana_adapters.satellite.sinks import TIF
 from rasterio.control import GroundControlPoint
+from rasterio.errors import RasterioIOError
 from rio_cogeo.cogeo import cog_validate
 from scenery import PLACES, convert, copied, frames_of, item_of, job_of, options, write_scene
 
@@ -215,8 +217,8 @@ def test_no_folder_no_output(tmp_path: Path) -> None:
         item_of(write_scene(tmp_path / "s.tif", np.ones((1, 9, 9), np.uint8))), options()
     )
     with (
-        pytest.raises(OutputError, match=r"s\.depth\.tif"),
-        TIF.open(tmp_path / "missing" / "x.tif", job_of(info, LayerKind.DEPTH)),
+        pytest.raises(OutputError, match=r"missing/s\.depth\.tif: No such file"),
+        TIF.open(tmp_path / "missing" / ".s.depth.7.part.tif", job_of(info, LayerKind.DEPTH)),
     ):
         pass
 
@@ -241,6 +243,23 @@ try:
 except OutputError as exc:
     print("refused", exc.remedy)
 """
+
+
+def test_a_full_disk_is_called_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL says "Write error at scanline 256" then; a disk with room is not accused."""
+    from banana_adapters.satellite import gdal
+
+    def refused(free: int, needs: int) -> OutputError:
+        usage = SimpleNamespace(total=1 << 40, used=0, free=free)
+        monkeypatch.setattr(gdal.shutil, "disk_usage", lambda folder: usage)
+        with pytest.raises(OutputError) as caught, gdal.writing(str(tmp_path / "s.tif"), needs=needs):
+            raise RasterioIOError("TIFFAppendToStrip:Write error at scanline 256")
+        return caught.value
+
+    for full in (refused(0, 0), refused(50 << 20, 60 << 20)):
+        assert full.message == "cannot write (No space left on device)"
+        assert "free some space" in full.remedy
+    assert refused(50 << 20, 40 << 20).message == "Write error at scanline 256"
 
 
 @pytest.mark.parametrize("limit", [300, 100_000, 1_000_000, 1_900_000])
