@@ -14,10 +14,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 demo: $(VENV)/.ready
 	$(BIN)/banana segment samples/dashcam.mp4 --with depth,normals -o demo --overwrite
-	$(BIN)/banana depth samples/scan.dcm -o demo --format dcm,png --overwrite
+	$(BIN)/banana depth samples/scan.dcm -o demo --format dcm,overlay --overwrite
 	$(BIN)/banana tile samples/scene.tif -o demo --overwrite
 	@echo
-	@echo "The pictures are in demo/ : open demo/dashcam.masks.mp4, demo/scan.depth.png, demo/scene.masks.tif"
+	@echo "The pictures are in demo/ : open demo/dashcam.masks.mp4, demo/scan.depth.overlay.png, demo/scene.masks.tif"
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest -q

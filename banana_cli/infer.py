@@ -395,7 +395,8 @@ def _meaning(frame: Frame, maps: Maps) -> _Meaning:
     if frame.modality is Modality.AERIAL:
         return _Meaning(depth_kind=DepthKind.METRIC, unit=Unit.METRE)
     known = frame.geometry.pitch()
-    if frame.modality is Modality.XRAY or known is None or known.unit is Unit.ONE:
+    free = frame.modality in (Modality.XRAY, Modality.VISIBLE)
+    if free or known is None or known.unit is Unit.ONE:
         return _Meaning(depth_kind=DepthKind.RELATIVE, unit=Unit.ONE)
     return _Meaning(depth_kind=DepthKind.METRIC, unit=Unit.MILLIMETRE)
 

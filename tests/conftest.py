@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does, before torch is loaded
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

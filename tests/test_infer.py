@@ -367,7 +367,7 @@ def test_an_unknown_camera_is_estimated_and_said_so(tile: int | None) -> None:
         (Modality.AERIAL, Unit.METRE, DepthKind.METRIC, HEIGHT_NOTE),
         (Modality.CT, Unit.MILLIMETRE, DepthKind.METRIC, "depth below the skin"),
         (Modality.XRAY, Unit.ONE, DepthKind.RELATIVE, "path length through the body"),
-        (Modality.VISIBLE, Unit.MILLIMETRE, DepthKind.METRIC, "distance along the optical axis"),
+        (Modality.VISIBLE, Unit.ONE, DepthKind.RELATIVE, "distance along the optical axis"),
     ],
 )
 def test_depth_says_what_it_is(modality: Modality, unit: Unit, kind: DepthKind, note: str) -> None:

@@ -45,7 +45,7 @@ def verify(as_json: AsJson = False) -> None:
     for entry in weights_index.read_index(weights_index.installed_folder()):
         weights_index.verify(entry)
         facts = {**dataclasses.asdict(entry), "verified": True}
-        _say(sidecar.dumps(facts, indent=None) if as_json else f"{entry.name}: as it was made")
+        _say(sidecar.dumps(facts, indent=None) if as_json else f"{entry.name}: intact")
 
 
 def _say(line: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from banana_cli.model.weights import load_model
 from banana_cli.train.augment import AugmentOptions
 from banana_cli.train.cache import open_cache
-from banana_cli.train.mixture import Mixture
+from banana_cli.train.mixture import DEFAULT_WEIGHTS, Mixture
 from banana_cli.train.packs import load_all
 from banana_cli.train.splits import split
 from banana_cli.train.trainer import Recipe, Run
@@ -26,6 +26,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="the labelled packs (shared/data)")
     parser.add_argument("--cache", type=Path, help="rendered worlds (python -m banana_cli.train.cache)")
     parser.add_argument("--start-from", type=Path, help="weights to begin with")
+    parser.add_argument(
+        "--share", action="append", default=[], metavar="SOURCE=SHARE", help="other than the mixture's own"
+    )
     parser.add_argument("--threads", type=int, help="cores for the network")
     parser.add_argument("--workers", type=int, default=1, help="processes that make examples")
     for field in fields(Recipe):
@@ -45,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     recipe = Recipe(**{f.name: getattr(asked, f.name) for f in fields(Recipe)})
     packs = {p: split(records)[0] for p, records in load_all(asked.data).items()} if asked.data else None
     cache = open_cache(asked.cache) if asked.cache else None
-    examples = Mixture(cache, packs, seed=recipe.seed, options=AugmentOptions(size=recipe.size))
+    asked_shares = {name: float(value) for name, value in (text.split("=") for text in asked.share)}
+    shares = {**DEFAULT_WEIGHTS, **asked_shares} if asked_shares else None
+    examples = Mixture(cache, packs, shares, seed=recipe.seed, options=AugmentOptions(size=recipe.size))
     net = load_model(asked.start_from, fuse=False)[0] if asked.start_from else None
     Run(recipe, asked.run, net).go(examples, workers=asked.workers, quiet=not sys.stderr.isatty())
 

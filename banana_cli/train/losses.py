@@ -19,7 +19,7 @@ from banana_cli.types import Modality
 
 IGNORE = 255
 FAR_M = 200.0
-_FLAT_CODE = 0.2  # of a height's code: about 0.4 m
+_MEDIAN_MM = 20.0  # of every picture in visible light
 _FLAT_COSINE = 0.97  # of the angle between a surface and the ground
 # Thin and rare things count more; full inverse frequency would drown the rest (ENet, Paszke et al. 2016).
 _RARE: dict[str, float] = {
@@ -130,16 +130,21 @@ def depth_terms(code: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]
     depth = targets.depth
     if targets.modality is Modality.STREET:
         depth = depth.where((depth > 0) & (depth < FAR_M), torch.nan)
+    if targets.modality is Modality.VISIBLE:
+        depth = _of_free_scale(depth)
     truth = code_from_depth(depth, targets.modality, focal)
     known = torch.isfinite(truth)
     gap = torch.where(known, code.float() - truth, 0.0)
-    weight = known.float()
-    if targets.modality is Modality.AERIAL:
-        weight = weight * _raised(truth > _FLAT_CODE)
     edges = code.new_zeros((), dtype=torch.float32)
     for step in (1, 2, 4, 8):
         edges = edges + _gradient(gap[..., ::step, ::step], known[..., ::step, ::step])
-    return (gap.abs() * weight).sum() / weight.sum().clamp_min(1), edges, gap.abs()[:, 0]
+    return gap.abs().sum() / known.sum().clamp_min(1), edges, gap.abs()[:, 0]
+
+
+def _of_free_scale(depth: Tensor) -> Tensor:
+    """Each picture scaled to the same median: without a calibration only the shape can be known."""
+    middle = depth.flatten(1).nanmedian(1).values[:, None, None, None]
+    return depth * (_MEDIAN_MM / middle.clamp_min(1e-3))
 
 
 def _raised(above: Tensor) -> Tensor:
