@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does, before torch is loaded
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command does, before torch is loaded
 # The `banana` of the interpreter that runs the tests, also where its environment was not activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 

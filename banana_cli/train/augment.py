@@ -40,9 +40,9 @@ class Recipe:
     square: bool
 
 
-_STREET = Recipe(scale=(0.5, 1.6), long_side=NETWORK_LONG, turn_deg=3.0, turn_chance=0.25, square=False)
-_SCAN = Recipe(scale=(0.5, 1.0), long_side=NETWORK_LONG, turn_deg=20.0, turn_chance=0.4, square=True)
-_UPRIGHT = Recipe(scale=(0.5, 1.0), long_side=NETWORK_LONG, turn_deg=8.0, turn_chance=0.4, square=False)
+_STREET = Recipe(scale=(0.6, 1.5), long_side=NETWORK_LONG, turn_deg=3.0, turn_chance=0.25, square=False)
+_SCAN = Recipe(scale=(0.6, 1.05), long_side=NETWORK_LONG, turn_deg=20.0, turn_chance=0.4, square=True)
+_UPRIGHT = Recipe(scale=(0.6, 1.05), long_side=NETWORK_LONG, turn_deg=8.0, turn_chance=0.4, square=False)
 RECIPES: dict[Modality, Recipe] = {
     Modality.STREET: _STREET,
     Modality.AERIAL: Recipe(scale=(0.5, 2.0), long_side=None, turn_deg=45.0, turn_chance=0.3, square=True),
