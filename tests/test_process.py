@@ -7,13 +7,14 @@ import sys
 
 
 def test_waiting_threads_spin_briefly_unless_the_user_says_so() -> None:
-    """Long spinning made a frame seventy times slower on a busy machine, none twice as slow on an idle one."""
+    """Long spinning made a frame 70 times slower on a busy machine, none twice as slow on an idle one."""
     script = (
         "import os, sys; sys.argv = ['banana', '--version']; import banana_cli.__main__ as m\n"
         "try: m.entry()\n"
         "except SystemExit: print(os.environ.get('GOMP_SPINCOUNT'))"
     )
-    for given, expected in (({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None")):
+    cases = (({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None"))
+    for given, expected in cases:
         env = {"PATH": ""} | given
         done = subprocess.run(
             [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
