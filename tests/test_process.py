@@ -13,7 +13,11 @@ def test_waiting_threads_spin_briefly_unless_the_user_says_so() -> None:
         "try: m.entry()\n"
         "except SystemExit: print(os.environ.get('GOMP_SPINCOUNT'))"
     )
-    cases = (({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None"))
+    cases: tuple[tuple[dict[str, str], str], ...] = (
+        ({}, "1000"),
+        ({"GOMP_SPINCOUNT": "5"}, "5"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    )
     for given, expected in cases:
         env = {"PATH": ""} | given
         done = subprocess.run(
