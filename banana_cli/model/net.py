@@ -298,7 +298,8 @@ class BananaNet(nn.Module):
 
     def _unpool(self, tokens: Tensor, tree: Tree, grid: Grid) -> Tensor:
         rows = self.expand(tokens, tree, grid_maps(grid, tokens.device).morton8)
-        cells: Tensor = rows.transpose(1, 2).reshape(rows.shape[0], -1, grid.rows * 4, grid.cols * 4)
+        # Rows are already in the order of channels_last memory.
+        cells: Tensor = rows.view(rows.shape[0], grid.rows * 4, grid.cols * 4, -1).permute(0, 3, 1, 2)
         return cells
 
     def _decode(self, f4: Tensor, f8: Tensor, up: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from banana_cli.classes import TABLE_OF
 from banana_cli.model.blocks import attend
@@ -109,11 +110,14 @@ def test_every_second_pixel_is_the_full_picture_thinned() -> None:
             assert torch.allclose(part.logits, phase.of(whole.logits), atol=1e-5)
 
 
-def test_the_plain_attention_of_training_equals_the_fused_one() -> None:
+@pytest.mark.parametrize("bound", [40.0, 1000.0])
+def test_plain_attention_equals_the_fused_one(bound: float) -> None:
     q, k, v = (torch.randn(3, 2, n, 16) for n in (24, 40, 40))
+    q, k = (160**0.5 * F.normalize(t, dim=-1) for t in (q, k))  # scaled products of up to 40
+    fused = F.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(attend(q, k, v, bound), fused, atol=1e-5)
     with torch.no_grad():
-        fused = attend(q, k, v)
-    assert torch.allclose(attend(q, k, v), fused, atol=1e-5)
+        assert torch.allclose(attend(q, k, v, bound), fused, atol=1e-5)
 
 
 def test_folding_batch_norm_changes_nothing() -> None:
