@@ -8,7 +8,7 @@ along the axis does not change.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
@@ -64,6 +64,7 @@ class AugmentOptions:
     hide_focal: float = 0.3
     hide_pitch: float = 0.2
     seek_label: float = 0.5  # chance that the crop is centred on a class drawn evenly from those present
+    strong: bool = False  # harder changes of colour, and parts of another crop, for labels of a teacher
 
 
 PLAIN = AugmentOptions(photometric=False, hide_focal=0.0, hide_pitch=0.0)
@@ -237,7 +238,7 @@ def crop(record: Record, move: Similarity, options: AugmentOptions, rng: Random)
         valid = index.take(record.valid, 0).astype(np.bool_)
     pixels = warp_pixels(record.pixels, move, size)
     if options.photometric:
-        pixels = change_photometry(pixels, record.modality, rng)
+        pixels = change_photometry(pixels, record.modality, rng, strong=options.strong)
     focal, pitch = record.focal_px * move.scale, record.pitch / move.scale
     hide_focal, hide_pitch = rng.random() < options.hide_focal, rng.random() < options.hide_pitch
     blind = hide_focal or not math.isfinite(focal)
@@ -267,6 +268,27 @@ def augment(record: Record, rng: Random, options: AugmentOptions | None = None) 
     """One random crop of a record; the same ``rng`` state gives the same crop."""
     chosen = options or AugmentOptions()
     return crop(record, choose_similarity(record, chosen, rng), chosen, rng)
+
+
+def cut_mix(example: Example, other: Example, rng: Random) -> Example:
+    """A box of a fifth to a half of the picture is taken from ``other``, truth and all (French et al. 2020).
+
+    Both must be crops of one size, one list of sets and an unseen camera; camera and ``source`` stay the
+    first's, so the other's depth becomes what it would be through the first's lens.
+    """
+    other = replace(other, depth=other.depth * np.float32(example.true_focal_px / other.true_focal_px))
+    size = np.array(example.label.shape)
+    sides = np.sqrt(rng.uniform(0.2, 0.5) * np.exp(rng.uniform(-0.5, 0.5) * np.array([1, -1])))
+    box = np.minimum(size, np.rint(sides * size)).astype(int)
+    top, left = (rng.random(2) * (size - box + 1)).astype(int)
+    here = (..., slice(top, top + box[0]), slice(left, left + box[1]))
+    mixed = {name: getattr(example, name).copy() for name in _MAPS}
+    for name, values in mixed.items():
+        values[here] = getattr(other, name)[here]
+    return replace(example, **mixed)
+
+
+_MAPS = ("image", "valid", "label", "depth", "normals")
 
 
 def whole(record: Record, size: int = NETWORK_LONG) -> Example:

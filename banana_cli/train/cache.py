@@ -16,7 +16,7 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -34,6 +34,7 @@ from banana_cli.train.worldset import (
     pack_normals,
     pack_views,
     render,
+    renderer_mark,
     table_sets,
     world_name,
 )
@@ -51,13 +52,17 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one modality's folder holds: samples of the seeds first_seed, first_seed + 1, ..."""
+    """What one modality's folder holds: samples of the seeds first_seed, first_seed + 1, ...
+
+    ``renderer`` marks the code that draws them (``worldset.renderer_mark``), empty if not known.
+    """
 
     modality: Modality
     count: int
     shape: tuple[int, int]
     first_seed: int = 0
     version: int = _VERSION
+    renderer: str = ""
 
     def to_json(self) -> str:
         """The plan as JSON text."""
@@ -101,11 +106,19 @@ def _prepare(folder: Path, plan: Plan) -> None:
     found = folder / "plan.json"
     if not found.exists():
         _create(folder, plan)
-    elif Plan.from_json(found.read_text(encoding="utf-8")) != plan:
+        return
+    begun = Plan.from_json(found.read_text(encoding="utf-8"))
+    if replace(begun, renderer=plan.renderer) != plan:
         raise UsageError(
             "holds samples of another plan",
             subject=str(folder),
             remedy="name another folder, or the counts and seeds of the first run",
+        )
+    if begun.renderer and plan.renderer != begun.renderer:
+        raise UsageError(
+            "holds samples that other code has rendered",
+            subject=str(folder),
+            remedy="name another folder, so that old and new pictures are not mixed",
         )
 
 
@@ -196,6 +209,11 @@ class CachedWorld:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_arrays": {}}  # a memory map would travel as all of its bytes
 
+    @property
+    def mark(self) -> str:
+        """Seeds and renderer."""
+        return f"{self.plan.version}:{self.plan.first_seed}:{self.plan.renderer}"
+
     def __len__(self) -> int:
         return len(self._facts)
 
@@ -237,7 +255,9 @@ def plans(counts: Mapping[Modality, int], *, validation: bool = False) -> list[P
     """A plan for each modality asked for; validation worlds have seeds that no training world has."""
     first = VALIDATION_SEED if validation else 0
     return [
-        Plan(modality=m, count=n, shape=RENDER_SHAPE[m], first_seed=first) for m, n in counts.items() if n
+        Plan(modality=m, count=n, shape=RENDER_SHAPE[m], first_seed=first, renderer=renderer_mark(m))
+        for m, n in counts.items()
+        if n
     ]
 
 

@@ -21,6 +21,7 @@ IGNORE = 255
 FAR_M = 200.0
 _MEDIAN_MM = 20.0  # of every picture in visible light
 _FLAT_COSINE = 0.97  # of the angle between a surface and the ground
+_RAISED_M = 0.5  # what is lower is the ground
 # Thin and rare things count more; full inverse frequency would drown the rest (ENet, Paszke et al. 2016).
 _RARE: dict[str, float] = {
     "pole": 2.5,
@@ -141,6 +142,20 @@ def depth_terms(code: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]
     return gap.abs().sum() / known.sum().clamp_min(1), edges, gap.abs()[:, 0]
 
 
+def height_terms(raised: Tensor, code: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``depth_terms`` for heights, which are zero nearly everywhere: is it raised, and if so how high.
+
+    One absolute error over both would be least at zero wherever a roof is less sure than not.
+    """
+    truth = code_from_depth(targets.depth, targets.modality)
+    known, up = torch.isfinite(truth), targets.depth > _RAISED_M
+    sure = F.binary_cross_entropy_with_logits(raised.float(), up.float(), reduction="none") * known
+    gap = torch.where(up, code.float() - truth, 0.0)
+    height = gap.abs().sum() / up.sum().clamp_min(1)
+    edges = sum((_gradient(gap[..., ::n, ::n], up[..., ::n, ::n]) for n in (1, 2, 4, 8)), torch.zeros(()))
+    return sure.sum() / known.sum().clamp_min(1) + 0.5 * height, edges, (sure + gap.abs())[:, 0]
+
+
 def _of_free_scale(depth: Tensor) -> Tensor:
     """Each picture scaled to the same median: without a calibration only the shape can be known."""
     middle = depth.flatten(1).nanmedian(1).values[:, None, None, None]
@@ -183,7 +198,10 @@ def all_terms(out: NetOutput, targets: Targets) -> Terms:
     if out.logits is None or out.depth_code is None or out.normals is None:
         raise ValueError("the loss needs all heads")
     segment, dice, segment_map = segment_terms(out.logits, targets)
-    depth, edges, depth_map = depth_terms(out.depth_code, targets)
+    if out.raised is None or out.raised_code is None:
+        depth, edges, depth_map = depth_terms(out.depth_code, targets)
+    else:
+        depth, edges, depth_map = height_terms(out.raised, out.raised_code, targets)
     normals, normal_map = normal_terms(out.normals, targets)
     # Depth enters with its own weight, else segmentation owns the small tokens (MODEL decision 2).
     pixel = segment_map.detach() + 1.5 * depth_map.detach() + 0.5 * normal_map.detach()
@@ -196,6 +214,17 @@ def all_terms(out: NetOutput, targets: Targets) -> Terms:
         focal=focal_term(out.log_focal, targets),
         pixel_loss=pixel,
     )
+
+
+def soft_term(logits: Tensor, dense: Tensor, modality: Modality, valid: Tensor) -> Tensor:
+    """Mean KL divergence, over valid pixels, of class probabilities from those of the dense budget.
+
+    ``logits`` and ``dense`` (B, K, H, W), ``valid`` (B, 1, H, W) 0 or 1.
+    """
+    possible = torch.tensor(possible_ids(modality), device=logits.device)
+    log_p, log_q = (x.float().index_select(1, possible).log_softmax(1) for x in (logits, dense))
+    gap = (log_q.exp() * (log_q - log_p)).sum(1, keepdim=True)
+    return (gap * valid).sum() / valid.sum().clamp_min(1)
 
 
 def router_term(features: Features, pixel_loss: Tensor) -> Tensor:

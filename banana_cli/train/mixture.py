@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
 from banana_cli.errors import UsageError
-from banana_cli.train.augment import AugmentOptions, augment
+from banana_cli.train.augment import AugmentOptions, augment, cut_mix
 from banana_cli.train.example import Example
 from banana_cli.train.packs import Record
-from banana_cli.train.splits import VALIDATION_SEED, Pack, check_training
+from banana_cli.train.splits import CLIPS, VALIDATION_SEED, Pack, check_training
 from banana_cli.train.worldset import world_name
-from banana_cli.types import Modality
+from banana_cli.types import Json, Modality
 
 
 class Records(Protocol):
@@ -25,6 +26,15 @@ class Records(Protocol):
 
     def __getitem__(self, index: int, /) -> Record:
         """The record at that place."""
+
+
+@runtime_checkable
+class Marked(Protocol):
+    """Records that can tell apart what made them."""
+
+    @property
+    def mark(self) -> str:
+        """Another text for other records."""
 
 
 DEFAULT_WEIGHTS: dict[str, float] = {
@@ -43,7 +53,9 @@ DEFAULT_WEIGHTS: dict[str, float] = {
     Pack.ULTRASOUND.value: 0.04,
     Pack.FUNDUS.value: 0.03,
     Pack.AERIAL.value: 0.06,
+    CLIPS: 0.15,
 }
+_CUT_MIX = 0.5  # chance that a crop with labels of a teacher is mixed with another
 
 
 class Mixture:
@@ -57,21 +69,33 @@ class Mixture:
         seed: int = 0,
         *,
         options: AugmentOptions | None = None,
+        taught: Records | None = None,
+        changes: Mapping[str, float] | None = None,
     ) -> None:
         """Sources by name: ``world/<modality>``, ``<pack>`` or ``<pack>:<modality>`` where a pack has two.
 
-        ``weights`` gives each source its share (None: ``DEFAULT_WEIGHTS`` of the sources at hand);
-        UsageError if one is unknown or none is positive, LeakError if a record is held out.
+        ``weights`` gives each source its share (None: ``DEFAULT_WEIGHTS`` of the sources at hand) and
+        ``changes`` other shares for some; UsageError if one is unknown or none is positive, LeakError if a
+        record is held out. ``taught`` is the source ``CLIPS``: labels of a teacher, strongly augmented.
         """
         cv2.setNumThreads(1)  # forked loader workers hang on the threads of their parent's OpenCV
-        sources = _sources(cache or {}, packs or {})
-        shares = _shares(sources, weights)
+        sources = _sources(cache or {}, packs or {}, taught)
+        shares = _shares(sources, weights, changes or {})
         self.names = tuple(shares)
         self.seed = seed
         self._sources = tuple(sources[name] for name in self.names)
         total = sum(shares.values())
-        self._edges = np.cumsum([share / total for share in shares.values()])
+        self._shares = tuple(share / total for share in shares.values())
+        self._edges = np.cumsum(self._shares)
         self._options = options or AugmentOptions()
+
+    def describe(self) -> dict[str, Json]:
+        """By source its share, its count, and for what lies on disk a mark of what made it."""
+        told: dict[str, Json] = {}
+        for name, records, share in zip(self.names, self._sources, self._shares, strict=True):
+            mark = records.mark if isinstance(records, Marked) else ""
+            told[name] = {"share": round(share, 6), "count": len(records), "mark": mark}
+        return told
 
     def pick(self, index: int) -> tuple[str, int]:
         """(name of the source, place of the record in it) of the example at ``index``."""
@@ -81,7 +105,14 @@ class Mixture:
     def example(self, index: int) -> Example:
         """The ``index``-th example, 0, 1, 2, ... without end."""
         source, place, rng = self._pick(index)
-        return augment(self._sources[source][place], rng, self._options)
+        records = self._sources[source]
+        if self.names[source] != CLIPS:
+            return augment(records[place], rng, self._options)
+        options = replace(self._options, strong=True, hide_focal=1.0)  # their cameras are guesses
+        first = augment(records[place], rng, options)
+        if rng.random() >= _CUT_MIX:
+            return first
+        return cut_mix(first, augment(records[int(rng.integers(len(records)))], rng, options), rng)
 
     def _pick(self, index: int) -> tuple[int, int, np.random.Generator]:
         rng = np.random.default_rng([self.seed, index])
@@ -89,7 +120,9 @@ class Mixture:
         return source, int(rng.integers(len(self._sources[source]))), rng
 
 
-def _sources(cache: Mapping[Modality, Records], packs: Mapping[Pack, Sequence[Record]]) -> dict[str, Records]:
+def _sources(
+    cache: Mapping[Modality, Records], packs: Mapping[Pack, Sequence[Record]], taught: Records | None
+) -> dict[str, Records]:
     sources: dict[str, Records] = {}
     for modality, world in cache.items():
         check_world_seed(world[0])
@@ -100,6 +133,9 @@ def _sources(cache: Mapping[Modality, Records], packs: Mapping[Pack, Sequence[Re
         for modality in modalities:
             name = pack.value if len(modalities) == 1 else f"{pack.value}:{modality.value}"
             sources[name] = tuple(r for r in records if r.modality is modality)
+    if taught is not None:
+        check_training(taught[i] for i in range(len(taught)))
+        sources[CLIPS] = taught
     return sources
 
 
@@ -113,9 +149,11 @@ def check_world_seed(record: Record) -> None:
         )
 
 
-def _shares(sources: Mapping[str, Records], weights: Mapping[str, float] | None) -> dict[str, float]:
-    asked = DEFAULT_WEIGHTS if weights is None else weights
-    unknown = [] if weights is None else [name for name in asked if name not in sources]
+def _shares(
+    sources: Mapping[str, Records], weights: Mapping[str, float] | None, changes: Mapping[str, float]
+) -> dict[str, float]:
+    asked = {**(DEFAULT_WEIGHTS if weights is None else weights), **changes}
+    unknown = [name for name in {**(weights or {}), **changes} if name not in sources]
     shares = {name: share for name, share in asked.items() if share > 0 and name in sources}
     if unknown or not shares:
         raise UsageError(

@@ -151,6 +151,17 @@ _CAMERA: tuple[tuple[float, Change], ...] = (
     (0.25, jpeg),
     (0.06, cutout),
 )
+# For pseudo-labels: the student must find hard what the teacher found easy (FixMatch, Sohn et al. 2020).
+_STRONG: tuple[tuple[float, Change], ...] = (
+    (1.0, tone),
+    (0.8, hue),
+    (0.1, grey),
+    (0.4, blur),
+    (0.1, motion_blur),
+    (0.4, noise),
+    (0.4, jpeg),
+    (0.5, cutout),
+)
 _SCANNER: tuple[tuple[float, Change], ...] = (
     (0.8, grey_tone),
     (0.15, blur),
@@ -167,9 +178,12 @@ _CHANGES: dict[Modality, tuple[tuple[float, Change], ...]] = {
 }
 
 
-def change_photometry(pixels: U8, modality: Modality, rng: Random) -> U8:
-    """A random chain of the modality's changes on (H, W, 3) uint8; shape and type stay."""
-    for chance, change in _CHANGES[modality]:
+def change_photometry(pixels: U8, modality: Modality, rng: Random, *, strong: bool = False) -> U8:
+    """A random chain of the modality's changes on (H, W, 3) uint8; shape and type stay.
+
+    ``strong``: the harder chain for RGB pictures with labels of a teacher.
+    """
+    for chance, change in _STRONG if strong else _CHANGES[modality]:
         if rng.random() < chance:
             pixels = change(pixels, rng)
     return pixels

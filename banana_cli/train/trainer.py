@@ -7,7 +7,8 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,16 +21,17 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from banana_cli.errors import UsageError
-from banana_cli.model.net import BananaNet, Features, Head, Phase
+from banana_cli.model.net import BananaNet, Features, Head, NetOutput, Phase
 from banana_cli.model.weights import save_model
 from banana_cli.specs import SPECS
 from banana_cli.train.batch import Batch, collate
-from banana_cli.train.checkpoint import RunFacts, load_run, save_run
+from banana_cli.train.checkpoint import RunFacts, load_run, read_facts, save_run
 from banana_cli.train.example import Example
-from banana_cli.train.losses import Targets, Terms, all_terms, router_term, total
+from banana_cli.train.losses import Terms, all_terms, router_term, soft_term, total
 from banana_cli.types import Json
 
 ALL_HEADS = frozenset(Head)
+_LOGITS = frozenset({Head.LOGITS})
 
 
 class Examples(Protocol):
@@ -56,6 +58,7 @@ class Recipe:
     seed: int = 1
     save_every: int = 500
     freeze_norm: bool = False  # keep batch norm's statistics: for batches too small to have any
+    distil_every: int = 0  # at every n-th step the dense budget teaches the sparse one; 0: never
 
     def rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine to zero."""
@@ -70,6 +73,10 @@ class Recipe:
             return self.budget
         choices = (self.budget, self.budget, self.budget, 1.0, 0.6, 0.165)
         return random.Random(self.seed * 1_000_003 + step).choice(choices)
+
+    def distils(self, step: int) -> bool:
+        """Whether this step asks the dense budget first."""
+        return self.distil_every > 0 and step % self.distil_every == 0 and self.budget_at(step) < 1
 
 
 class _Indexed(Dataset[Example]):
@@ -97,11 +104,22 @@ def batches(examples: Examples, recipe: Recipe, first_step: int, workers: int) -
 class Run:
     """A run in a folder: begun, or taken up where it was left. CPU with bf16 autocast, or CUDA.
 
+    ``data`` describes the sources: kept with the run, and a warning if a later sitting has others.
     UsageError if another recipe was begun in the folder.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, net: BananaNet | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        net: BananaNet | None = None,
+        data: Mapping[str, Json] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        facts = read_facts(folder)
+        self._data = json.dumps(data, sort_keys=True) if data else ""
+        if facts:
+            _check_same(facts, recipe, self._data, folder)
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder = recipe, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -112,9 +130,8 @@ class Run:
                     module.eval()
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimiser = AdamW(_groups(self.net, recipe), lr=recipe.peak_rate, betas=(0.9, 0.99))
-        facts = load_run(folder, self.net, self.average, self.optimiser)
-        if facts and facts.recipe != self._recipe_text():
-            raise UsageError("another recipe was begun here", subject=str(folder), remedy="use a new folder")
+        if facts:
+            load_run(folder, self.net, self.average, self.optimiser)
         self.step, self._before = (facts.step, facts.seconds) if facts else (0, 0.0)
         self._clock = time.monotonic()
 
@@ -132,7 +149,7 @@ class Run:
         return self.average
 
     def _one(self, batch: Batch, bar: tqdm[None]) -> None:
-        losses = train_step(self.net, self.optimiser, batch, self.recipe, self.step, self.device)
+        losses = train_step(self.net, self.optimiser, batch, self.recipe, self.step)
         _follow(self.average, self.net, min(self.recipe.average_decay, (1 + self.step) / (10 + self.step)))
         self.step += 1
         bar.update()
@@ -145,19 +162,27 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint and, as a weights file, the moving average."""
-        facts = RunFacts(step=self.step, recipe=self._recipe_text(), seconds=self.seconds)
+        recipe = json.dumps(asdict(self.recipe), sort_keys=True)
+        facts = RunFacts(step=self.step, recipe=recipe, seconds=self.seconds, data=self._data)
         save_run(self.folder, self.net, self.average, self.optimiser, facts)
         training: dict[str, Json] = {"step": self.step, "recipe": asdict(self.recipe)}
+        if self._data:
+            training["data"] = json.loads(self._data)
         part = self.folder / ".average.part.safetensors"  # a kill must not leave half of the weights
         save_model(part, self.average, training)
         part.replace(self.folder / "average.safetensors")
 
-    def _recipe_text(self) -> str:
-        return json.dumps(asdict(self.recipe), sort_keys=True)
-
     def _log(self, figures: dict[str, float]) -> None:
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({"step": self.step, "seconds": round(self.seconds, 1), **figures}) + "\n")
+
+
+def _check_same(facts: RunFacts, recipe: Recipe, data: str, folder: Path) -> None:
+    """UsageError for another recipe; a field that is newer than the run counts as its default."""
+    if {**asdict(Recipe()), **json.loads(facts.recipe)} != asdict(recipe):
+        raise UsageError("another recipe was begun here", subject=str(folder), remedy="use a new folder")
+    if facts.data and facts.data != data:
+        warnings.warn(f"{folder}: goes on with other data than it was left with", stacklevel=3)
 
 
 def _groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
@@ -171,38 +196,72 @@ def _groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
 
 
 def train_step(
-    net: BananaNet, optimiser: AdamW, batch: Batch, recipe: Recipe, step: int, device: torch.device
+    net: BananaNet, optimiser: AdamW, batch: Batch, recipe: Recipe, step: int
 ) -> dict[str, Tensor]:
     """One update; returns the mean of each loss term, detached."""
     torch.manual_seed(recipe.seed * 1_000_003 + step)  # a resumed run draws what the whole run drew
     for group in optimiser.param_groups:
         group["lr"] = recipe.rate(step)
-    with torch.autocast(device.type, dtype=torch.bfloat16):
-        features = net.features(batch.inputs, recipe.budget_at(step))
+    statistics = {name: value.clone() for name, value in net.named_buffers()}
     phase = Phase(step % 2, step // 2 % 2)
-    terms = [(b - a, _read(net, features, a, b, t, phase)) for a, b, t in batch.groups]
+    dense = None
+    if recipe.distils(step):
+        with torch.no_grad():
+            dense = _answers(net, batch, 1.0, _LOGITS, phase)[1]
+        _restore(net, statistics)  # every batch counts once
+    features, outs = _answers(net, batch, recipe.budget_at(step), ALL_HEADS, phase)
+    terms = [(b - a, all_terms(out, t.at(phase))) for out, (a, b, t) in zip(outs, batch.groups, strict=True)]
     count = sum(n for n, _ in terms)
     loss = torch.stack([total(t) * (n / count) for n, t in terms]).sum()
     router = router_term(features, torch.cat([t.pixel_loss for _, t in terms]))
+    soft = _soft(outs, dense, batch, phase) if dense else torch.zeros_like(loss)
     optimiser.zero_grad(set_to_none=True)
-    (loss + 0.2 * router).backward()  # type: ignore[no-untyped-call]
+    (loss + 0.2 * router + soft).backward()  # type: ignore[no-untyped-call]
     norm = clip_grad_norm_(net.parameters(), 1.0)
     if torch.isfinite(norm):
         optimiser.step()
-    return _figures(terms, count, router, norm)
+    else:  # the batch has poisoned the running statistics too, and the average follows those
+        _restore(net, statistics)
+    figures = _figures(terms, count, router, norm)
+    return {**figures, "soft": soft.detach()} if dense else figures
 
 
-def _read(net: BananaNet, features: Features, first: int, last: int, targets: Targets, phase: Phase) -> Terms:
-    part = Features(
+def _restore(net: BananaNet, statistics: dict[str, Tensor]) -> None:
+    for name, value in net.named_buffers():
+        value.copy_(statistics[name])
+
+
+def _answers(
+    net: BananaNet, batch: Batch, budget: float, heads: frozenset[Head], phase: Phase
+) -> tuple[Features, list[NetOutput]]:
+    """What the network says of each group of the batch, read at every second pixel."""
+    with torch.autocast(batch.inputs.image.device.type, dtype=torch.bfloat16):
+        features = net.features(batch.inputs, budget)
+        outs = [
+            net.read(_part(features, first, last), targets.modality, heads, phase)
+            for first, last, targets in batch.groups
+        ]
+    return features, outs
+
+
+def _part(features: Features, first: int, last: int) -> Features:
+    return Features(
         f4=features.f4[first:last],
         registers=features.registers[first:last],
         score=features.score[first:last],
         kept=features.kept,
     )
-    device_type = part.f4.device.type
-    with torch.autocast(device_type, dtype=torch.bfloat16):
-        out = net.read(part, targets.modality, ALL_HEADS, phase)
-    return all_terms(out, targets.at(phase))
+
+
+def _soft(outs: list[NetOutput], dense: list[NetOutput], batch: Batch, phase: Phase) -> Tensor:
+    """Mean over the batch of what the sparse answers lack of the dense ones."""
+    valid = phase.of(batch.inputs.valid)
+    gaps = [
+        soft_term(out.logits, aim.logits, targets.modality, valid[first:last]) * (last - first)
+        for out, aim, (first, last, targets) in zip(outs, dense, batch.groups, strict=True)
+        if out.logits is not None and aim.logits is not None
+    ]
+    return torch.stack(gaps).sum() / len(valid)
 
 
 def _figures(terms: list[tuple[int, Terms]], count: int, router: Tensor, norm: Tensor) -> dict[str, Tensor]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import math
+from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 
+from banana_cli import worlds
 from banana_cli.classes import TABLE_OF
 from banana_cli.train.augment import AugmentOptions, augment
 from banana_cli.train.example import Example
@@ -37,11 +40,26 @@ def world_name(modality: Modality) -> str:
 def render(modality: Modality, seed: int, shape: tuple[int, int]) -> Sample:
     """The sample of ``seed`` by the modality's world; the same seed gives the same sample."""
     # Imported when used: a run that draws from a cache needs no world.
-    if modality is Modality.STREET or modality is Modality.AERIAL:
-        module = importlib.import_module(f"banana_cli.worlds.{modality.value}")
-        return cast(Sample, module.sample(seed, *shape))
-    medical = importlib.import_module("banana_cli.worlds.medical")
-    return cast(Sample, medical.sample(seed, *shape, modality))
+    family = _family(modality)
+    module = importlib.import_module(f"banana_cli.worlds.{family}")
+    which = (modality,) if family == "medical" else ()
+    return cast(Sample, module.sample(seed, *shape, *which))
+
+
+def renderer_mark(modality: Modality) -> str:
+    """Changes when the code that renders a modality does: of its sources, 16 hexadecimal digits."""
+    family = _family(modality)
+    others = {_family(m) for m in Modality} - {family} | {"contact"}
+    sources = sorted(Path(worlds.__file__).parent.glob("*.py"))
+    digest = hashlib.sha256()
+    for source in sources:
+        if source.stem.split("_")[0] not in others:
+            digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _family(modality: Modality) -> str:
+    return modality.value if modality in (Modality.STREET, Modality.AERIAL) else "medical"
 
 
 def table_sets(modality: Modality) -> Sets:

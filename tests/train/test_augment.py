@@ -321,3 +321,15 @@ def test_grey_scans_keep_three_equal_views(modality: Modality) -> None:
     for seed in range(30):
         changed = change_photometry(ramp, modality, np.random.default_rng(seed)).astype(int)
         assert np.abs(changed - changed[..., :1]).max() <= 1
+
+
+def test_strong_changes_are_stronger_and_move_nothing() -> None:
+    base = np.random.default_rng(0).integers(60, 190, (12, 12, 3), dtype=np.uint8)
+    scene = cv2.resize(base, (96, 96), interpolation=cv2.INTER_CUBIC)
+    away = {}
+    for strong in (False, True):
+        rngs = [np.random.default_rng(seed) for seed in range(60)]
+        changed = [change_photometry(scene, Modality.STREET, r, strong=strong) for r in rngs]
+        assert {(c.shape, c.dtype) for c in changed} == {(scene.shape, scene.dtype)}
+        away[strong] = np.mean([np.abs(c.astype(int) - scene).mean() for c in changed])
+    assert away[True] > 1.05 * away[False]

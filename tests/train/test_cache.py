@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import shutil
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from banana_cli import worlds
 from banana_cli.errors import InputError, UsageError
 from banana_cli.train import cache as cache_module
 from banana_cli.train.augment import AugmentOptions
@@ -19,8 +22,8 @@ from banana_cli.train.cache import CachedWorld, Plan, SampleFacts, build, open_c
 from banana_cli.train.example import Example
 from banana_cli.train.mixture import DEFAULT_WEIGHTS, Mixture
 from banana_cli.train.packs import Record
-from banana_cli.train.splits import HELD_OUT, VALIDATION_SEED, LeakError, Pack
-from banana_cli.train.worldset import RENDER_SHAPE, render, to_record, world_example
+from banana_cli.train.splits import CLIPS, HELD_OUT, VALIDATION_SEED, LeakError, Pack
+from banana_cli.train.worldset import RENDER_SHAPE, render, renderer_mark, to_record, world_example
 from banana_cli.types import Modality, Pitch, Unit
 from banana_cli.worlds.sample import Sample
 
@@ -199,8 +202,8 @@ def test_the_command_line_builds_what_it_is_asked_for(
     )
     cache_module.main([str(tmp_path), "--street", "3", "--mr", "2", "--jobs", "2"])
     assert asked == [
-        (Plan(modality=Modality.STREET, count=3, shape=(288, 512)), 2),
-        (Plan(modality=Modality.MR, count=2, shape=(320, 320)), 2),
+        (Plan(modality=m, count=n, shape=shape, renderer=renderer_mark(m)), 2)
+        for m, n, shape in ((Modality.STREET, 3, (288, 512)), (Modality.MR, 2, (320, 320)))
     ]
 
 
@@ -284,8 +287,54 @@ def test_weights_that_cannot_be_are_refused(folder: Path, weights: dict[str, flo
 
 def test_the_default_weights_are_shares_of_known_sources() -> None:
     packs = {p.value for p in Pack} - {Pack.BODY.value} | {f"{Pack.BODY.value}:{m}" for m in ("ct", "mr")}
-    assert set(DEFAULT_WEIGHTS) == packs | {f"world/{m.value}" for m in Modality}
-    assert sum(DEFAULT_WEIGHTS.values()) == pytest.approx(1)
+    assert set(DEFAULT_WEIGHTS) == packs | {f"world/{m.value}" for m in Modality} | {CLIPS}
+    assert sum(v for k, v in DEFAULT_WEIGHTS.items() if k != CLIPS) == pytest.approx(1)
+
+
+def test_changes_act_on_the_defaults_and_must_be_known(folder: Path) -> None:
+    plain = Mixture(open_cache(folder), None).describe()
+    assert plain["world/street"]["share"] == pytest.approx(0.24 / 0.34, abs=1e-5)
+    changed = Mixture(open_cache(folder), None, changes={"world/aerial": 0.24}).describe()
+    assert [changed[n]["share"] for n in changed] == [0.5, 0.5]
+    assert set(Mixture(open_cache(folder), None, changes={"world/aerial": 0}).describe()) == {"world/street"}
+    with pytest.raises(UsageError, match=CLIPS):
+        Mixture(open_cache(folder), None, changes={CLIPS: 0.1})
+
+
+def test_a_mixture_tells_its_sources(folder: Path, mixture: Mixture) -> None:
+    told = mixture.describe()
+    assert told["world/street"] == {"share": 0.75, "count": 6, "mark": "1:100:"}
+    assert told[Pack.STREET.value] == {"share": 0.25, "count": 2, "mark": ""}
+    assert json.loads(json.dumps(told)) == mixed(folder, 6).describe()
+
+
+def test_pictures_of_other_code_are_not_mixed_with_old_ones(tmp_path: Path) -> None:
+    old = replace(PLAN, count=2)
+    build(tmp_path, old, renderer=fake)
+    path = tmp_path / "street" / "plan.json"
+    text = json.loads(path.read_text())
+    del text["renderer"]  # as written before there was a mark
+    path.write_text(json.dumps(text))
+    build(tmp_path, replace(old, renderer="a" * 16), renderer=fake)
+    path.write_text(replace(old, renderer="b" * 16).to_json())
+    with pytest.raises(UsageError, match="other code"):
+        build(tmp_path, replace(old, renderer="a" * 16), renderer=fake)
+    with pytest.raises(UsageError, match="another plan"):
+        build(tmp_path, replace(old, count=3, renderer="b" * 16), renderer=fake)
+
+
+def test_the_mark_follows_the_code_of_its_own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "worlds"
+    shutil.copytree(Path(worlds.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(worlds, "__file__", str(package / "__init__.py"))
+    before = {m: renderer_mark(m) for m in Modality}
+    assert len(set(before.values())) == 3
+    with (package / "street_plan.py").open("a") as file:
+        file.write("\n# changed\n")
+    after = {m: renderer_mark(m) for m in Modality}
+    assert [m for m in Modality if after[m] != before[m]] == [Modality.STREET]
+    (package / "raster.py").write_text("")
+    assert all(renderer_mark(m) != after[m] for m in Modality)
 
 
 @pytest.mark.parametrize("modality", list(Modality))

@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from banana_cli.errors import InputError
-from banana_cli.train.clips import CLIPS, extract_clips
+from banana_cli.train.clips import CLIPS_FOLDER, frames_of, training_clips
 from banana_cli.train.splits import HELD_OUT_CITIES
+from tests.train.clipdata import greys, make_data
 
 
-def write_clip(path: Path, greys: list[int]) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=Fraction(30))
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.bit_rate = 2_000_000
-        for grey in greys:
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), grey, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+def test_frames_in_order_and_no_held_out_city(tmp_path: Path) -> None:
+    data = make_data(tmp_path, {"boston": greys(11), "austin": greys(3)})
+    clips = training_clips(data)
+    assert [c.stem for c in clips] == ["austin", "boston"]
+    assert {p.stem for p in (data / CLIPS_FOLDER).iterdir()} == {"austin", "boston", *HELD_OUT_CITIES}
+    frames = list(frames_of(clips[1]))
+    assert {(f.shape, f.dtype.name) for f in frames} == {((48, 64, 3), "uint8")}
+    assert np.allclose([f.mean() for f in frames], 20 * np.arange(11), atol=8)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    (tmp_path / CLIPS).mkdir(parents=True)
-    write_clip(tmp_path / CLIPS / "boston.mp4", [20 * i for i in range(11)])
-    for city in HELD_OUT_CITIES:
-        (tmp_path / CLIPS / f"{city}.mp4").write_bytes(b"would fail if it were opened")
-    return tmp_path
-
-
-def test_every_nth_frame_of_the_other_cities(data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "frames"
-    assert extract_clips(data, out, every=4) == {"boston": 3}
-    frames = np.load(out / "boston.npy")
-    assert frames.shape == (3, 48, 64, 3)
-    assert frames.dtype == np.uint8
-    assert np.allclose(frames.mean(axis=(1, 2, 3)), [0, 80, 160], atol=8)
-    assert sorted(p.name for p in out.iterdir()) == ["boston.npy"]
-
-
-def test_what_is_there_is_kept(data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "frames"
-    extract_clips(data, out, every=4)
-    stamp = (out / "boston.npy").stat().st_mtime_ns
-    assert extract_clips(data, out, every=4) == {"boston": 3}
-    assert (out / "boston.npy").stat().st_mtime_ns == stamp
-
-
-def test_a_broken_clip_and_no_clip_are_errors(data: Path, tmp_path: Path) -> None:
-    (data / CLIPS / "austin.mp4").write_bytes(b"no video")
+def test_a_broken_clip_and_no_clip_are_errors(tmp_path: Path) -> None:
+    broken = tmp_path / "austin.mp4"
+    broken.write_bytes(b"no video")
     with pytest.raises(InputError, match="austin"):
-        extract_clips(data, tmp_path / "frames")
+        list(frames_of(broken))
     with pytest.raises(InputError, match="no clips"):
-        extract_clips(tmp_path / "nowhere", tmp_path / "frames")
+        training_clips(tmp_path / "nowhere")

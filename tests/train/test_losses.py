@@ -14,6 +14,7 @@ from banana_cli.train.losses import (
     IGNORE,
     Targets,
     depth_terms,
+    height_terms,
     normal_terms,
     router_term,
     segment_terms,
@@ -78,6 +79,22 @@ def test_depth_and_normals_count_only_what_is_known() -> None:
     assert float(pixel[0, 4:].sum()) == 0.0
     chord, _ = normal_terms(torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8), targets)
     assert float(chord) == pytest.approx(math.sqrt(2), abs=1e-3)
+
+
+def test_heights_of_the_ground_are_not_asked_for() -> None:
+    """The ground says only that it is not raised; what is raised says how high; unknown says nothing."""
+    targets = make_targets(torch.zeros(1, 8, 8).long(), ((0,),), Modality.AERIAL)
+    targets.depth[0, 0, :4] = 0.0
+    targets.depth[0, 0, 4:6] = 10.0
+    truth = code_from_depth(torch.tensor(10.0), Modality.AERIAL)
+    sure = torch.where(targets.depth > 0, 30.0, -30.0)
+    code = torch.full((1, 1, 8, 8), float(truth) - 0.4)
+    loss, edges, pixel = height_terms(sure, code, targets)
+    assert float(loss) == pytest.approx(0.2, abs=1e-4)  # half of the error of the code
+    assert float(edges) == pytest.approx(0.0, abs=1e-6)
+    assert float(pixel[0, :4].sum() + pixel[0, 6:].sum()) == pytest.approx(0.0, abs=1e-6)
+    wrong, _, _ = height_terms(-sure, code, targets)
+    assert float(wrong) == pytest.approx(30.2, abs=1e-2)
 
 
 @pytest.mark.parametrize("size", [64, 32])

@@ -11,13 +11,17 @@ import pytest
 import torch
 from tqdm import tqdm
 
+from banana_cli.classes import MEDICAL, possible_ids
 from banana_cli.errors import UsageError
 from banana_cli.model.net import BananaNet
+from banana_cli.model.weights import load_model
 from banana_cli.train import trainer
 from banana_cli.train.batch import collate
+from banana_cli.train.checkpoint import RunFacts, read_facts
 from banana_cli.train.example import Example
+from banana_cli.train.losses import soft_term
 from banana_cli.train.trainer import Recipe, Run, batches
-from banana_cli.types import Modality
+from banana_cli.types import Json, Modality
 from tests.model.test_net import TINY
 
 RECIPE = Recipe(steps=6, batch=2, size=64, warmup=2, save_every=3, peak_rate=2e-3)
@@ -91,6 +95,97 @@ def test_another_recipe_in_the_folder_is_refused(tmp_path: Path) -> None:
     make_run(tmp_path).save()
     with pytest.raises(UsageError, match="another recipe"):
         make_run(tmp_path, replace(RECIPE, batch=3))
+
+
+def test_another_recipe_is_refused_before_tensors_are_read(tmp_path: Path) -> None:
+    make_run(tmp_path).save()
+    torch.manual_seed(3)
+    with pytest.raises(UsageError, match="another recipe"):  # and not that the tensors do not fit
+        Run(replace(RECIPE, batch=3), tmp_path, BananaNet(replace(TINY, width=TINY.width * 2)))
+
+
+def test_a_run_from_before_a_field_of_the_recipe_goes_on_with_its_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    run.step = 2
+    run.save()
+    old = json.loads(read_facts(tmp_path).recipe)
+    facts = RunFacts(
+        step=2, recipe=json.dumps({k: v for k, v in old.items() if k != "freeze_norm"}), seconds=1.0
+    )
+    monkeypatch.setattr(trainer, "read_facts", lambda _: facts)
+    assert make_run(tmp_path).step == 2
+    with pytest.raises(UsageError, match="another recipe"):
+        make_run(tmp_path, replace(RECIPE, freeze_norm=True))
+    unknown = RunFacts(step=2, recipe=json.dumps({**old, "from_a_later_version": 1}), seconds=1.0)
+    monkeypatch.setattr(trainer, "read_facts", lambda _: unknown)
+    with pytest.raises(UsageError, match="another recipe"):
+        make_run(tmp_path)
+
+
+def test_other_data_is_told_and_not_refused(tmp_path: Path) -> None:
+    def run(data: dict[str, Json] | None) -> Run:
+        torch.manual_seed(3)
+        return Run(RECIPE, tmp_path, BananaNet(TINY), data)
+
+    run(None).save()  # as before runs said what they were fed
+    run({"discs": 1}).save()
+    assert load_model(tmp_path / "average.safetensors")[1]["training"]["data"] == {"discs": 1}
+    run({"discs": 1})
+    with pytest.warns(UserWarning, match="other data"):
+        run({"discs": 2})
+
+
+def test_a_poisoned_batch_changes_nothing(tmp_path: Path) -> None:
+    class Poisoned(Discs):
+        def example(self, index: int) -> Example:
+            good = super().example(index)
+            return replace(good, image=np.full_like(good.image, np.nan)) if index < 2 else good
+
+    run = make_run(tmp_path)
+    before = {k: v.clone() for k, v in run.net.state_dict().items()}
+    bar = tqdm(disable=True)
+    first, second = (b for b, _ in zip(batches(Poisoned(), RECIPE, 0, 0), range(2), strict=False))
+    run._one(first, bar)
+    assert all(torch.equal(v, before[k]) for k, v in run.net.state_dict().items())
+    run._one(second, bar)
+    assert not all(torch.equal(v, before[k]) for k, v in run.net.state_dict().items())
+    for state in (run.net.state_dict(), run.average.state_dict()):
+        assert all(torch.isfinite(v).all() for v in state.values() if v.dtype.is_floating_point)
+
+
+def test_the_dense_budget_teaches_without_counting_the_batch_twice(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, distil_every=2, budget=0.3, mixed_from=1.0)
+    assert [recipe.distils(s) for s in range(4)] == [True, False, True, False]
+    assert not any(replace(recipe, budget=1.0).distils(s) for s in range(4))
+    assert not any(RECIPE.distils(s) for s in range(4))
+    batch = next(batches(Discs(), recipe, 0, 0))
+    plain, taught = make_run(tmp_path / "a"), make_run(tmp_path / "b", recipe)
+    without = trainer.train_step(plain.net, plain.optimiser, batch, replace(recipe, distil_every=0), 0)
+    figures = trainer.train_step(taught.net, taught.optimiser, batch, recipe, 0)
+    assert figures["soft"] > 0 and "soft" not in without
+    counted = [n for n, _ in taught.net.named_buffers() if n.endswith("num_batches_tracked")]
+    assert counted and all(taught.net.get_buffer(n) == 1 for n in counted)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in taught.net.parameters())
+
+
+def test_soft_targets_pull_towards_the_dense_answer() -> None:
+    torch.manual_seed(0)
+    dense = torch.randn(2, len(MEDICAL), 6, 6)
+    logits = torch.randn_like(dense, requires_grad=True)
+    valid = torch.ones(2, 1, 6, 6)
+    valid[1, :, 3:] = 0
+    loss = soft_term(logits, dense, Modality.XRAY, valid)
+    loss.backward()
+    assert soft_term(dense, dense, Modality.XRAY, valid).abs() < 1e-6 < loss
+    possible = list(possible_ids(Modality.XRAY))
+    assert logits.grad[0, possible].abs().min() > 0
+    impossible = [i for i in range(len(MEDICAL)) if i not in possible]
+    assert not logits.grad[:, impossible].any() and not logits.grad[1, :, 3:].any()
+    with torch.no_grad():
+        nearer = logits - 0.5 * logits.grad
+    assert soft_term(nearer, dense, Modality.XRAY, valid) < loss
 
 
 def test_a_run_learns(tmp_path: Path) -> None:
