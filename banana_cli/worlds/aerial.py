@@ -16,6 +16,7 @@ from .aerial_ground import Canvas
 from .aerial_light import draw_sun, lit, sensed
 from .aerial_noise import fbm
 from .aerial_plan import Place, draw_lattice, draw_style
+from .aerial_traffic import vehicles
 from .sample import Sample
 
 _STREAM = 0xAE21A1  # keeps these random numbers apart from those of the other worlds
@@ -24,12 +25,12 @@ _STREAM = 0xAE21A1  # keeps these random numbers apart from those of the other w
 def sample(seed: int, height: int, width: int, gsd_m: float | None = None) -> Sample:
     """A picture from above, (3, height, width) RGB in [0, 1], with exact truth; same seed, same bits.
 
-    ``gsd_m``: metres a pixel (0.3..3, random by default). ``depth`` is the height above ground in metres
-    (0 on the ground), ``normals`` are those of that height field, ``instances`` number buildings and
-    vehicles. The relief of the ground shades the picture but is not part of ``depth``.
+    ``gsd_m``: metres a pixel (0.1..8, random by default, mostly 0.3..3). ``depth`` is the height above
+    ground in metres (0 on the ground), ``normals`` are those of that height field, ``instances`` number
+    buildings and vehicles. The relief of the ground shades the picture but is not part of ``depth``.
     """
     rng = default_rng([_STREAM, seed])
-    pitch = float(math.exp(rng.uniform(math.log(0.3), math.log(3.0)))) if gsd_m is None else gsd_m
+    pitch = _pitch(rng) if gsd_m is None else gsd_m
     canvas = _built(rng, height, width, pitch)
     sun = draw_sun(rng)
     view = _view(rng, canvas)
@@ -38,6 +39,12 @@ def sample(seed: int, height: int, width: int, gsd_m: float | None = None) -> Sa
         radiance = radiance[view.rows, view.cols]
         radiance[view.wall] *= np.float32(rng.uniform(0.35, 0.8))
     return _sample(rng, canvas, view, radiance)
+
+
+def _pitch(rng: Generator) -> float:
+    """Metres a pixel: aircraft and satellites mostly, a few drones and coarse satellites."""
+    low, high = ((0.1, 0.3), (0.3, 1.0), (0.6, 3.0), (3.0, 8.0))[int(rng.choice(4, p=(0.15, 0.35, 0.4, 0.1)))]
+    return float(math.exp(rng.uniform(math.log(low), math.log(high))))
 
 
 def _view(rng: Generator, canvas: Canvas) -> Leaned | None:
@@ -85,7 +92,7 @@ def _built(rng: Generator, h: int, w: int, pitch: float) -> Canvas:
     build.blocks(canvas, fine)
     build.pools(canvas)
     _grown(canvas, fine)
-    build.vehicles(canvas)
+    vehicles(canvas)
     return canvas
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from banana_cli.types import F32, U16, Bool
 
-from .aerial_ground import BUILDING, LAND, ROAD, VEGETATION, VEHICLE, WATER, Canvas
+from .aerial_ground import BUILDING, LAND, ROAD, VEGETATION, WATER, Canvas
 from .aerial_noise import fbm
 from .aerial_plan import TABLE, Place, Rgb, tinted
+from .aerial_traffic import fill_bays
 
 _ROOFS: tuple[Rgb, ...] = (
     (0.42, 0.20, 0.12),
@@ -28,13 +29,6 @@ _ROOFS: tuple[Rgb, ...] = (
     (0.25, 0.30, 0.36),
 )
 _FLASHY: tuple[Rgb, ...] = ((0.10, 0.22, 0.45), (0.12, 0.32, 0.22), (0.55, 0.08, 0.06), (0.85, 0.85, 0.85))
-_CARS: tuple[Rgb, ...] = (
-    (0.8, 0.8, 0.8),
-    (0.03, 0.03, 0.03),
-    (0.4, 0.4, 0.42),
-    (0.5, 0.05, 0.04),
-    (0.06, 0.1, 0.3),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,6 +45,7 @@ class _Houses:
     turn: F32
     colour: F32
     there: Bool
+    drop: F32  # storeys that the wing is lower
 
 
 def _draw_houses(c: Canvas, depth: float) -> _Houses:
@@ -82,6 +77,7 @@ def _draw_houses(c: Canvas, depth: float) -> _Houses:
         turn=rng.normal(0, 0.0 if even else 0.05, shape).astype(np.float32),
         colour=(colours * draw(0.82, 1.18)[..., None]).clip(0.02, 0.95),
         there=rng.random(shape) < s.built,
+        drop=rng.integers(0, 2, shape).astype(np.float32) * np.float32(rng.random() < 0.7),
     )
 
 
@@ -103,10 +99,12 @@ def houses(c: Canvas, fine: F32) -> None:
     lv = t.v - (col + np.float32(0.5)) * np.float32(s.lot)
     key = (row % TABLE) * TABLE + col % TABLE
     h = _draw_houses(c, depth)
-    rise, inside = _roofs(h, key, lu, lv)
+    rise, inside, wing = _roofs(h, key, lu, lv)
     free = _whole_lots(c, row, col, inside)
     on = inside & free & h.there.ravel()[key]
-    _raise(c, on, h, key, rise, fine, lu)
+    _raise(c, on, h, key, rise - np.float32(3.1) * wing, fine, lu)
+    _clutter(c, on & (h.slope.ravel()[key] == 0), lu, lv)
+    _walls(c, h.there.ravel()[key], lu, lv)
     c.instances[on] = _numbered(row[on], col[on], c.count)
     c.count = int(c.instances.max(initial=c.count))
 
@@ -118,7 +116,7 @@ def _numbered(row: NDArray[np.int32], col: NDArray[np.int32], start: int) -> U16
     rows, cols = row - row.min(), col - col.min()
     code = rows * (int(cols.max()) + 1) + cols
     number = np.cumsum(np.bincount(code) > 0)[code]
-    out: U16 = (number + start).astype(np.uint16)
+    out: U16 = ((number + start - 1) % 65000 + 1).astype(np.uint16)
     return out
 
 
@@ -132,8 +130,8 @@ def _whole_lots(c: Canvas, row: NDArray[np.int32], col: NDArray[np.int32], insid
     return free
 
 
-def _roofs(h: _Houses, key: NDArray[np.int32], lu: F32, lv: F32) -> tuple[F32, Bool]:
-    """Height above the eaves and the footprint, (H, W)."""
+def _roofs(h: _Houses, key: NDArray[np.int32], lu: F32, lv: F32) -> tuple[F32, Bool, F32]:
+    """Height above the eaves, the footprint, and how many storeys the roof lies lower there, (H, W)."""
     turn = h.turn.ravel()[key]
     u, v = lu + turn * lv, lv - turn * lu
     a, b = h.half_u.ravel()[key], h.half_v.ravel()[key]
@@ -142,7 +140,8 @@ def _roofs(h: _Houses, key: NDArray[np.int32], lu: F32, lv: F32) -> tuple[F32, B
     main = _eave_distance(u - (a - wing_u), v, wing_u, b, hip)
     wing = _eave_distance(u, v - (b - wing_v), a, wing_v, hip)
     near = np.maximum(main, wing)
-    return np.minimum(near * slope, 5.0).clip(0, None), near > 0
+    lower = h.drop.ravel()[key] * (main <= 0) * (h.eave.ravel()[key] > 4)
+    return np.minimum(near * slope, 5.0).clip(0, None), near > 0, lower.astype(np.float32)
 
 
 def _eave_distance(u: F32, v: F32, a: F32, b: F32, hip: F32) -> F32:
@@ -164,6 +163,35 @@ def _raise(c: Canvas, on: Bool, h: _Houses, key: NDArray[np.int32], rise: F32, f
         grain *= 1 + np.float32(0.06) * np.sin(run[on] * np.float32(6.283 / max(0.5, 2.5 * c.pitch)))
     c.albedo[on] = (colour * grain[:, None]).clip(0.01, 0.97)
     c.ids[on] = BUILDING
+
+
+def _clutter(c: Canvas, flat: Bool, lu: F32, lv: F32) -> None:
+    """Machines, stairs and stains on flat roofs: cells of a random table, each a little box or a tone."""
+    if c.pitch > 2 or not flat.any():
+        return
+    rng, size = c.rng, np.float32(c.rng.uniform(1.6, 3.5))
+    share = float(rng.uniform(0.02, 0.25))
+    a, b = np.floor(lu[flat] / size).astype(np.int32), np.floor(lv[flat] / size).astype(np.int32)
+    cell = (a * 7 + c.lattice.row[flat]) % TABLE, (b * 5 + c.lattice.col[flat]) % TABLE
+    draw = rng.random((TABLE, TABLE)).astype(np.float32)
+    lift = np.where(draw < share, rng.uniform(0.5, 2.5, (TABLE, TABLE)), 0).astype(np.float32)
+    tone = np.where(draw < 2 * share, rng.uniform(0.4, 1.6, (TABLE, TABLE)), 1).astype(np.float32)
+    c.height[flat] += lift[cell]
+    c.albedo[flat] = (c.albedo[flat] * tone[cell][:, None]).clip(0.01, 0.97)
+
+
+def _walls(c: Canvas, there: Bool, lu: F32, lv: F32) -> None:
+    """Walls round built lots: seen with their shadows, but ground for the truth (part of the relief)."""
+    rng, s = c.rng, c.style
+    if c.pitch > 2 or rng.random() > (0.75 if s.place in (Place.DESERT, Place.CITY) else 0.35):
+        return
+    thin = np.float32(max(0.25, 0.5 * c.pitch))
+    side = np.abs(lv) > np.float32(s.lot / 2) - thin
+    back = np.abs(np.abs(lu) - np.float32(s.block / 4 - s.street / 4 - 0.4)) < thin
+    on = (side | back) & there & ((c.ids == LAND) | (c.ids == VEGETATION))
+    on &= (np.abs(lu) < np.float32(s.block / 4 - s.street / 4)) & (c.height == 0)
+    c.relief[on] += np.float32(rng.uniform(1.2, 2.4))
+    c.albedo[on] = np.asarray(tinted(rng, c.style.bare), np.float32) * np.float32(rng.uniform(0.8, 1.4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -223,6 +251,8 @@ def _block(c: Canvas, x: float, y: float, turn: float, fine: F32) -> None:
     yard &= c.height[box.window] == 0
     c.albedo[box.window][yard] = np.float32(tone) * (1 + 0.06 * fine[box.window][yard, None])
     ids[yard] = ROAD if park and c.style.paved else LAND
+    if park and c.style.paved:
+        fill_bays(c, box.window, yard, box.u, box.v)
     top = float(rng.uniform(18, 90) if tall else rng.uniform(4, 14))
     slope = float(rng.uniform(0.05, 0.25)) if not tall and rng.random() < 0.4 else 0.0
     rise = np.float32(slope) * np.float32(b) - np.float32(slope) * np.abs(box.v)
@@ -345,48 +375,6 @@ def _domes(
             np.copyto(shade, t32[rows_at][:, cols_at], where=value > best)
             np.maximum(best, value, out=best)
     return best, shade
-
-
-def vehicles(c: Canvas) -> None:
-    """Cars and lorries on roads, along the street direction, and boats' worth of parked rows."""
-    rng = c.rng
-    spots = np.argwhere(c.ids == ROAD)
-    if c.pitch > 1.6 or spots.size == 0:
-        return
-    road_m2 = len(spots) * c.pitch**2
-    count = min(60, int(rng.poisson(road_m2 / 160 * rng.uniform(0.05, 1.0))))
-    for y, x in spots[rng.integers(len(spots), size=count)]:
-        _vehicle(c, int(y), int(x))
-
-
-def _heading(c: Canvas, y: int, x: int) -> float:
-    """Direction of the nearest street in the picture, from the lattice's gradient."""
-    h, w = c.ids.shape
-    t = c.lattice
-    f = t.u if abs(t.across[y, x]) < abs(t.along[y, x]) else t.v
-    y, x = min(max(y, 1), h - 2), min(max(x, 1), w - 2)
-    return math.atan2(float(f[y + 1, x] - f[y - 1, x]), float(f[y, x + 1] - f[y, x - 1])) + math.pi / 2
-
-
-def _vehicle(c: Canvas, y: int, x: int) -> None:
-    rng = c.rng
-    lorry = rng.random() < 0.12
-    a, b, top = (float(rng.uniform(3, 6)), 1.25, 3.2) if lorry else (float(rng.uniform(1.9, 2.4)), 0.92, 1.5)
-    box = _box(c, x * c.pitch, y * c.pitch, a + 1, _heading(c, y, x))
-    if box is None:
-        return
-    # at least as wide as a pixel, or thin cars vanish
-    on = (np.abs(box.u) < max(a, c.pitch)) & (np.abs(box.v) < max(b, 0.6 * c.pitch))
-    if not on.any() or (c.ids[box.window][on] != ROAD).any():
-        return
-    c.count += 1
-    c.ids[box.window][on] = VEHICLE
-    c.instances[box.window][on] = c.count
-    c.height[box.window][on] = np.where(np.abs(box.u[on]) < 0.6 * a, top, 0.65 * top)
-    colour = np.asarray(tinted(rng, _CARS[int(rng.choice(5, p=[0.45, 0.15, 0.2, 0.1, 0.1]))]), np.float32)
-    glass = (np.abs(np.abs(box.u) - 0.55 * a) < 0.35) & on & (not lorry)
-    c.albedo[box.window][on] = colour
-    c.albedo[box.window][glass] = np.float32(0.05)
 
 
 def pools(c: Canvas) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from banana_cli.classes import AERIAL
 from banana_cli.types import F32, U8, U16, Bool
@@ -30,6 +31,19 @@ _WATER: tuple[Rgb, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane:
+    """A region where vehicles may be: metres along and across their way, (h, w) in ``window``."""
+
+    window: tuple[slice, slice]
+    along: F32
+    across: F32
+    slot: float  # metres from one vehicle to the next
+    share: float  # of slots with a vehicle
+    key: NDArray[np.int32]  # tells lanes apart
+    lorries: float
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Canvas:
     """The scene while it is built, all (H, W): colours are linear reflectance (H, W, 3)."""
@@ -46,6 +60,7 @@ class Canvas:
     instances: U16
     relief: F32
     count: int = field(default=0)
+    parked: list[Lane] = field(default_factory=list)
 
     def paint(self, where: Bool, colour: Rgb | F32, class_id: int | None) -> None:
         """Set colour and class of a region on the ground."""
@@ -219,6 +234,7 @@ def highway(c: Canvas, fine: F32) -> Bool:
     )
     on: Bool = np.abs(away) < half
     c.paint(on, colour, ROAD)
+    _lanes(c, away, angle, half)
     if half > 6:
         c.paint(np.abs(away) < rng.uniform(0.8, 3.5), tinted(rng, c.style.bare), LAND)
     if c.pitch < 1.6:
@@ -226,6 +242,18 @@ def highway(c: Canvas, fine: F32) -> Bool:
         line &= on & ((np.abs(away) > half - 3.6) | ((c.x + c.y) % 12 < 5)) & (c.ids == ROAD)
         c.albedo[line] = c.albedo[line] * 0.5 + np.float32(0.3)
     return on
+
+
+def _lanes(c: Canvas, away: F32, angle: float, half: float) -> None:
+    """Traffic of a wide road: lanes of 3.6 m."""
+    rng, (h, w) = c.rng, c.ids.shape
+    along = (c.y * np.cos(angle) - c.x * np.sin(angle)).astype(np.float32)
+    lane = np.floor(away / np.float32(3.6))
+    across = away - (lane + np.float32(0.5)) * np.float32(3.6)
+    key = lane.astype(np.int32) % TABLE
+    everywhere = (slice(0, h), slice(0, w))
+    share = float(rng.uniform(0.05, 0.6)) if half > 3 else 0.05
+    c.parked.append(Lane(everywhere, along, across, float(rng.uniform(11, 30)), share, key, 0.15))
 
 
 def litter(c: Canvas) -> None:

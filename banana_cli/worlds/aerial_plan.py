@@ -49,7 +49,7 @@ class Style:
 
 
 _PLACES = (Place.SUBURB, Place.CITY, Place.DESERT, Place.RURAL, Place.COAST, Place.INDUSTRY)
-_ODDS = (0.3, 0.13, 0.2, 0.15, 0.12, 0.1)
+_ODDS = (0.35, 0.18, 0.14, 0.11, 0.1, 0.12)
 _BARE: tuple[Rgb, ...] = (
     (0.62, 0.53, 0.42),
     (0.70, 0.68, 0.66),

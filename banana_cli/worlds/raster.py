@@ -69,16 +69,17 @@ class Pinhole:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffers:
-    """(H, W): inverse depth, surface id, and (list) pixels with the id behind a veil."""
+    """(H, W): inverse depth and surface id, and the same of what lies behind a veil (id -1: no veil)."""
 
     near: F32
     ids: I32
     behind: I32
+    behind_near: F32
 
     @staticmethod
     def make(near: F32, ids: I32) -> Buffers:
         """Start from a background of inverse depths and ids."""
-        return Buffers(near, ids, np.full(ids.shape, -1, np.int32))
+        return Buffers(near, ids, np.full(ids.shape, -1, np.int32), np.zeros(ids.shape, np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +159,8 @@ class Raster:
         rows = flat.order[(boxes[flat.order, 0] < 0) | (span > 0).all(1)]
         todo = np.concatenate([rows, np.flatnonzero(drawn) + count])
         far = np.concatenate([flat.nearest[rows], middle[drawn]])
-        for index in todo[np.argsort(-far, kind="stable")].tolist():
+        veil = np.concatenate([cut[rows] == 2, np.zeros(int(drawn.sum()), np.bool_)])
+        for index in todo[np.lexsort((-far, veil))].tolist():  # veils last: all that they show is there
             if index >= count:
                 k = index - count
                 self._quadric(quadrics[k], pose[quadrics["obj"][k]], index, tuple(edges[k].tolist()))
@@ -240,7 +242,10 @@ class Raster:
             mask &= near > self.buffers.near[top:bottom, left:right]
         if row["cut"] == 2:
             behind = self.buffers.behind[top:bottom, left:right]
-            np.copyto(behind, self.buffers.ids[top:bottom, left:right], where=mask & (behind < 0))
+            first = mask & (behind < 0)
+            np.copyto(behind, self.buffers.ids[top:bottom, left:right], where=first)
+            far = self.buffers.near[top:bottom, left:right]
+            np.copyto(self.buffers.behind_near[top:bottom, left:right], far, where=first)
         self._write(near, mask, box, index)
 
     def _matter(self, row: np.void, pose: F32, near: F32, box: Box) -> Bool:
@@ -249,11 +254,20 @@ class Raster:
         rays = self._rays(box)
         side = self.cutouts.alpha.shape[1]
         u, v = ((local[k, :3] @ rays) / near.ravel() + local[k, 3] for k in (0, 1))
-        u = np.clip(u, 0, row["span"][0] - 1e-3)
-        x = ((u - np.floor(u)) * side).astype(np.intp) % side
-        y = np.clip(v * side, 0, side - 1).astype(np.intp)
-        level = 40 if row["cut"] == 2 else 110
-        return np.asarray((self.cutouts.alpha[row["tile"], y, x] > level).reshape(near.shape), np.bool_)
+        u = np.clip(u, 0, row["span"][0] - 1e-3).reshape(near.shape)
+        v = np.clip(v, 0, 1).reshape(near.shape)
+        x = ((u - np.floor(u)) * side - 0.5).astype(np.float32)
+        alpha = cv2.remap(
+            self.cutouts.alpha[row["tile"]],
+            x,
+            (v * side - 0.5).astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        if row["cut"] == 2:
+            return np.asarray(alpha > 40, np.bool_)
+        fray = 50 * lookup(tile(11, 8, 5, 0.8), u * row["metric"][0] * 0.2, v * row["metric"][1] * 0.2)
+        return np.asarray(alpha > np.clip(118 + fray, 30, 225), np.bool_)
 
     def _rays(self, box: Box) -> F32:
         left, top, right, bottom = box

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -37,6 +38,8 @@ class Camera:
     bonnet: float  # share of the picture's height, 0 = not seen
     bonnet_colour: tuple[float, float, float]
     bonnet_bulge: float
+    bonnet_shine: float  # how much of a mirror it is
+    shake: float  # radians of nodding while it drives
 
 
 class _Layers(NamedTuple):
@@ -137,7 +140,9 @@ class StreetScene:
         c, s = self.camera, self.camera.speed * time_s
         yaw = float(self.road.heading(s)) + c.yaw
         slope = np.arctan(self.road.hill * s)
-        turn = _turn_z(c.roll) @ _turn_x(c.pitch + float(slope)) @ _turn_y(yaw)
+        nod = min(c.speed / 8, 1) * c.shake * (np.sin(8 * time_s) + 0.5 * np.sin(19.3 * time_s))
+        roll, pitch = c.roll + 0.4 * nod, c.pitch + float(slope) + nod
+        turn = _turn_z(roll) @ _turn_x(pitch) @ _turn_y(yaw)
         x = self.road.ego + float(self.road.centre(s))
         y = float(self.road.height(s)) - c.height
         return turn.astype(np.float32), np.array([x, y, float(s)], np.float64).astype(np.float32)
@@ -197,7 +202,9 @@ class StreetScene:
         if kerb.any():
             heading = self.road.heading(s)
             side = np.stack([np.cos(heading), np.zeros_like(heading), -np.sin(heading)], 1)
-            n = np.where(kerb[:, None], side * hit.kerb_sign.ravel()[at][:, None], n)
+            sign = hit.kerb_sign.ravel()[at][:, None]
+            side = np.where(sign == 0, np.array([0.0, 0.0, -1.0]), side * sign)
+            n = np.where(kerb[:, None], side, n)
         out: F32 = (n @ turn.T).astype(np.float32)
         return out
 
@@ -280,10 +287,7 @@ class StreetScene:
         x, y = layers.camera.x[at % width], layers.camera.y[at // width]
         ids = layers.buffers.behind.ravel()[at]
         on_ground = ids == count
-        depth = np.where(
-            on_ground, np.minimum(layers.hit.depth.ravel()[at], FAR), layers.depth.ravel()[at] * 1.3
-        )
-        depth = depth.astype(np.float32)
+        depth = (1 / np.maximum(layers.buffers.behind_near.ravel()[at], 1 / FAR)).astype(np.float32)
         normal = shade.normals(table, ids, x, y, depth)
         normal[on_ground] = self._ground_normals(layers.hit, layers.turn, at[on_ground])
         behind = self._shaded(layers, world, _Some(at, ids, depth, normal, backdrop[at]))
@@ -295,14 +299,22 @@ class StreetScene:
     def _bonnet(self, light: F32, hidden: Bool) -> None:
         if not hidden.any():
             return
-        rows = np.flatnonzero(hidden.any(1))
         height, width = hidden.shape
-        along = (np.arange(height) - rows[0]) / max(height - rows[0], 1)
-        shine = weather.ramp(self.light, np.clip(0.5 - along, 0.02, 1).astype(np.float32))[:, None, :]
-        ripple = 1 + 0.25 * np.sin(np.arange(width) / width * 7 + self.seed)[None, :, None]
-        paint = np.array(self.camera.bonnet_colour, np.float32) * np.array(self.light.ambient, np.float32)
-        colour = paint * 0.9 + shine * 0.3 * ripple
-        light[hidden] = np.broadcast_to(colour, light.shape)[hidden]
+        top = hidden.argmax(0)
+        down = np.arange(height)[:, None] - top[None]
+        rows, columns = np.nonzero(hidden)
+        deep = down[hidden] / max(height - int(top.min()), 1)
+        wave = 0.02 * height * np.sin(columns / width * 9 + self.seed)
+        source = np.clip(top[columns] - 2 - down[hidden] * 2.4 - wave * deep, 0, height - 1).astype(np.intp)
+        soft = cv2.blur(light, (9, 3))
+        shine = np.minimum(soft[source, columns], 3)
+        up = weather.ramp(self.light, np.full((1, 1), 0.5, np.float32))[0, 0]
+        paint = np.array(self.camera.bonnet_colour, np.float32) * (
+            np.array(self.light.ambient, np.float32) * 0.9
+        )
+        share = (self.camera.bonnet_shine * (0.35 + 0.65 * np.exp(-deep * 2.5)))[:, None]
+        edge = (1 + 0.8 * self.camera.bonnet_shine * np.exp(-down[hidden] / (0.006 * height)))[:, None]
+        light[hidden] = (paint * (1 - 0.3 * deep[:, None]) + share * (0.75 * shine + 0.1 * up)) * edge
 
     def _flow(self, layers: _Layers, depth: F32, height: int, width: int, next_s: float) -> F32:
         then = self._layers(height, width, next_s)
@@ -361,19 +373,21 @@ def _pack(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _make_camera(rng: Generator) -> Camera:
-    shows = rng.random() < 0.45
-    tone = float(rng.choice([0.02, 0.03, 0.3, 0.7]))
+    shows, turning = rng.random() < 0.6, rng.random() < 0.08
+    tone = float(rng.choice([0.02, 0.03, 0.05, 0.2, 0.45, 0.7]))
     return Camera(
-        focal=float(rng.uniform(0.5, 1.2)),
-        centre=(float(rng.normal(0, 0.012)), float(rng.normal(0, 0.012))),
-        height=float(rng.uniform(1.1, 2.2) if rng.random() < 0.4 else rng.uniform(1.25, 1.6)),
-        yaw=float(rng.normal(0, 0.035)),
-        pitch=float(rng.normal(0.0, 0.04)),
-        roll=float(rng.normal(0, 0.012)),
+        focal=float(rng.uniform(0.5, 1.25)),
+        centre=(float(rng.normal(0, 0.015)), float(rng.normal(0, 0.02))),
+        height=float(rng.uniform(1.05, 2.2) if rng.random() < 0.35 else rng.uniform(1.2, 1.65)),
+        yaw=float(rng.normal(0, 0.05) + turning * rng.uniform(-0.5, 0.5)),
+        pitch=float(rng.normal(0.0, 0.045)),
+        roll=float(rng.normal(0, 0.015)),
         speed=float(rng.uniform(2, 15)) if rng.random() < 0.85 else 0.0,
-        bonnet=float(rng.uniform(0.03, 0.14)) if shows else 0.0,
+        bonnet=float(rng.uniform(0.03, 0.17)) if shows else 0.0,
         bonnet_colour=(tone, tone, tone * float(rng.uniform(0.9, 1.2))),
-        bonnet_bulge=float(rng.uniform(0.02, 0.25)),
+        bonnet_bulge=float(rng.uniform(0.02, 0.3)),
+        bonnet_shine=float(rng.uniform(0.05, 0.5)),
+        shake=float(rng.exponential(0.0025)) if rng.random() < 0.6 else 0.0,
     )
 
 

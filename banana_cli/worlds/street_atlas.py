@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from banana_cli.types import F32, U8
-from banana_cli.worlds.street_tiles import COUNT, PAINTERS, SIDE, Tile, blank
+from banana_cli.worlds.street_brush import SIDE, blank
+from banana_cli.worlds.street_tiles import COUNT, PAINTERS, Tile
 
 COLUMNS, LEVELS = 16, 5
 

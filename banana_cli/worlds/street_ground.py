@@ -56,6 +56,7 @@ class Road:
     walks: tuple[tuple[float, float], tuple[float, float]]
     lots: tuple[float, float]  # where plots begin, left and right
     crossing: tuple[float, float]
+    end: float  # where the road runs into the far side of the crossing street; 1e6: it goes on
     zebra: bool
     age: float
     patched: float
@@ -77,7 +78,10 @@ class Road:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundHit:
-    """Ground per pixel (H, W): distance along z (inf: none), strip, offsets l and s, kerb faces."""
+    """Ground per pixel (H, W): distance along z (inf: none), strip, offsets l and s, kerb faces.
+
+    ``kerb_sign`` is where a kerb looks: -1 left, 1 right, 0 back along the road.
+    """
 
     depth: F32
     strip: I64
@@ -103,10 +107,11 @@ def make_road(rng: Generator) -> Road:
     lines = _lines(rng, width, mine, others, shift)
     strips, walks, lots = _strips(rng, kerbs)
     start = rng.uniform(8, 70)
-    crossing = (start, start + rng.uniform(7, 16)) if rng.random() < 0.5 else (1e6, 1e6 + 1)
+    crossing = (start, start + rng.uniform(7, 16)) if rng.random() < 0.55 else (1e6, 1e6 + 1)
+    ends = crossing[1] if crossing[0] < 500 and rng.random() < 0.25 else 1e6
     return Road(
-        bend=float(rng.normal(0, 0.0018)) if rng.random() < 0.5 else 0.0,
-        hill=float(rng.normal(0, 0.0004)) if rng.random() < 0.5 else 0.0,
+        bend=float(rng.normal(0, rng.choice([0.0015, 0.0015, 0.005]))) if rng.random() < 0.55 else 0.0,
+        hill=float(rng.normal(0, rng.choice([0.0004, 0.0004, 0.0012]))) if rng.random() < 0.5 else 0.0,
         strips=strips,
         lines=lines,
         lanes=tuple(lanes),
@@ -115,6 +120,7 @@ def make_road(rng: Generator) -> Road:
         walks=walks,
         lots=lots,
         crossing=crossing,
+        end=ends,
         zebra=bool(rng.random() < 0.7),
         age=float(rng.random()),
         patched=float(rng.random()),
@@ -157,12 +163,12 @@ def _soil(rng: Generator) -> Colour:
         linear(115, 90, 65),
     )
     base = greens[int(rng.integers(len(greens)))]
-    k = rng.uniform(0.7, 1.3)
+    k = rng.uniform(0.4, 1.0)
     return (base[0] * k, base[1] * k, base[2] * k)
 
 
 def _pavement(rng: Generator) -> Colour:
-    g = rng.uniform(110, 195)
+    g = rng.uniform(95, 175)
     warm = rng.uniform(-6, 14)
     return linear(int(g + warm), int(g), int(g - warm))
 
@@ -177,7 +183,7 @@ def _strips(
     rows: list[tuple[int, Colour, bool, float]] = [(r[1], r[2], r[3], r[4]) for r in reversed(sides[0])]
     edges = [kerbs[0] - sum(r[0] for r in sides[0][: k + 1]) for k in range(len(sides[0]) - 1)][::-1]
     edges += [kerbs[0], kerbs[1]]
-    rows.append((ROAD, asphalt, False, float(rng.uniform(0.05, 0.15))))
+    rows.append((ROAD, asphalt, False, float(rng.uniform(0.04, 0.13))))
     edges += [kerbs[1] + sum(r[0] for r in sides[1][: k + 1]) for k in range(len(sides[1]) - 1)]
     rows += [(r[1], r[2], r[3], r[4]) for r in sides[1]]
     strips = Strips(
@@ -241,8 +247,8 @@ def meet(road: Road, eye: F32, rays: tuple[F32, F32, F32]) -> GroundHit:
     if road.hill != 0:
         high = _plane_depth(rise - KERB, slope, road.hill, dy, dz)
         high = np.where(np.isfinite(low), high, np.inf)
-    on_low, l_low, _ = _strip(road, eye, dx, dz, low)
-    on_high, l_high, _ = _strip(road, eye, dx, dz, high)
+    on_low, l_low, s_low = _strip(road, eye, dx, dz, low)
+    on_high, l_high, s_high = _strip(road, eye, dx, dz, high)
     raised = road.strips.raised
     up = raised[on_high]
     kerb = ~up & raised[on_low] & np.isfinite(low)
@@ -252,9 +258,12 @@ def meet(road: Road, eye: F32, rays: tuple[F32, F32, F32]) -> GroundHit:
     low, high = np.where(np.isfinite(low), low, 1e4), np.where(np.isfinite(high), high, 1e4)
     part = np.clip((edge - l_high) / np.where(np.abs(gap) > 1e-6, gap, 1), 0, 1)
     depth = np.where(up, high, np.where(kerb, high + part * (low - high), low)).astype(np.float32)
+    faces_us = kerb & (s_high < road.crossing[1]) & (s_low >= road.crossing[1])
+    depth = np.where(faces_us, (road.crossing[1] - eye[2]) / np.maximum(dz, 1e-3), depth).astype(np.float32)
     strip, l, s = _strip(road, eye, dx, dz, depth)  # noqa: E741
     strip = np.where(kerb, on_low, np.where(up, on_high, on_low))
-    return GroundHit(depth, strip, l, s, kerb, np.where(on_low > on_high, -1, 1).astype(np.float32))
+    sign = np.where(faces_us, 0, np.where(on_low > on_high, -1, 1)).astype(np.float32)
+    return GroundHit(depth, strip, l, s, kerb, sign)
 
 
 def _strip(road: Road, eye: F32, dx: F32, dz: F32, depth: F32) -> tuple[I64, F32, F32]:
@@ -265,6 +274,7 @@ def _strip(road: Road, eye: F32, dx: F32, dz: F32, depth: F32) -> tuple[I64, F32
     if road.crossing[0] < 500:
         middle = int(np.flatnonzero(road.strips.cls == ROAD)[0])
         index = np.where((s > road.crossing[0]) & (s < road.crossing[1]), middle, index)
+        index = np.where(s > road.end, len(road.strips.cls) - 1, index)
     return index, l, s
 
 
@@ -282,8 +292,10 @@ def paint(road: Road, hit: GroundHit, foot: F32, long_foot: F32) -> tuple[F32, F
         tone = tone * np.where(is_road & (block > 2.0 - road.patched), 0.72 + 0.5 * (road.age > 0.5), 1)
     if road.age > 0.3:
         vein = np.abs(lookup(tile(7, 8, 4, 0.6), hit.l / 14, hit.s / 14))
-        crack = np.clip(1 - vein / (0.02 + foot * 0.25), 0, 1) * np.clip(0.04 / np.maximum(foot, 1e-3), 0, 1)
+        mean = np.sqrt(foot * long_foot)  # thin lines pale with distance before they break into dots
+        crack = np.clip(1 - vein / (0.02 + mean * 0.25), 0, 1) * np.clip(0.03 / np.maximum(mean, 1e-3), 0, 1)
         tone = tone * (1 - 0.55 * road.age * crack * is_road)
+    tone = tone * np.where(is_road, _use(road, hit, foot, long_foot), 1)
     albedo = albedo * _joints(hit, strips, tone, foot, long_foot)[..., None]
     share, colour = _marks(road, hit, foot, long_foot)
     share = share * is_road * np.clip(1.1 - road.age * np.clip(0.6 + 0.7 * wear, 0, 1.2), 0.15, 1)
@@ -296,6 +308,36 @@ def _grain(hit: GroundHit, foot: F32, long_foot: F32) -> F32:
         fade = np.clip(1.5 - long_foot * 9 / size, 0, 1)
         total += power * fade * lookup(tile(3, 32, 3, 0.8), hit.l / (size * 4), hit.s / (size * 4))
     return np.clip(total, -2.5, 2.5)
+
+
+def _use(road: Road, hit: GroundHit, foot: F32, long_foot: F32) -> F32:
+    """What traffic and repairs leave: wheel tracks, oil, seams, slab joints, lids, sealed cracks."""
+    rng = np.random.default_rng(road.seed)
+    track, oil, seam, slab, lids, tar = rng.random(6)
+    middles = np.array([m for m, _ in road.lanes], np.float32)
+    off = hit.l - middles[np.abs(hit.l[..., None] - middles).argmin(-1)]
+    out = 1 + 0.09 * (track - 0.3) * np.cos(off * np.float32(2 * np.pi / 1.75))
+    out = out * (1 - 0.22 * oil * np.exp(-((off / 0.45) ** 2)) * (oil > 0.5))
+    if seam > 0.4:
+        wander = 0.06 * lookup(tile(14, 16, 3), hit.s / 40, np.zeros_like(hit.s))
+        out = out * (1 - 0.35 * _cover(np.abs(off) - 1.7 + wander, 0.07, foot))
+    if slab > 0.75:
+        gap = (hit.s / 4.6 - np.round(hit.s / 4.6)) * 4.6
+        out = out * (1 - 0.4 * _cover(gap, 0.05, long_foot))
+    if tar > 0.55:
+        u, v = hit.l / 9 + 0.3 * lookup(tile(15, 8, 3), hit.l / 30, hit.s / 30), hit.s / 16
+        vein = np.abs(lookup(tile(16, 8, 2, 0.5), u, v)) * 0.9
+        out = out * (
+            1
+            - 0.5
+            * np.clip(1.3 - vein / (0.03 + 0.1 * foot), 0, 1)
+            * np.clip(0.09 / np.maximum(long_foot, 1e-3), 0, 1)
+        )
+    if lids > 0.35:
+        at = np.floor(hit.s / 17)
+        where = (np.sin(at * 12.9 + road.seed % 97) * 43.7) % 1
+        out = out * np.where(np.hypot(off - 2 * where + 1, hit.s - at * 17 - 17 * where) < 0.36, 0.62, 1)
+    return np.asarray(out, np.float32)
 
 
 def _joints(hit: GroundHit, strips: Strips, tone: F32, foot: F32, long_foot: F32) -> F32:

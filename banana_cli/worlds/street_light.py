@@ -45,7 +45,7 @@ def make_light(rng: Generator) -> Light:
     sun = (float(np.cos(high) * np.sin(turn)), float(-np.sin(high)), float(np.cos(high) * np.cos(turn)))
     strong = (1.0 - 0.93 * max(cover - 0.6, 0) / 0.4) * (0 if night else 1) * (0.6 if dusk else 1)
     warm = 1.0 if dusk else float(np.clip(0.7 - high, 0, 0.5))
-    blue = rng.uniform(0.6, 1.2)
+    blue = rng.uniform(0.4, 1.1)
     zenith = np.array(linear(60, 110, 190)) * blue
     horizon = np.array(linear(180, 205, 232)) * rng.uniform(0.8, 1.3)
     grey = rng.uniform(0.35, 0.95)
@@ -56,8 +56,10 @@ def make_light(rng: Generator) -> Light:
         zenith, horizon = zenith * 0.45, horizon * np.array((1.1, 0.75, 0.55)) * 0.7
     if night:
         zenith, horizon = np.array((0.008, 0.01, 0.02)), np.array((0.04, 0.035, 0.035))
-    sun_colour = np.array((1.0, 0.93 - 0.25 * warm, 0.82 - 0.45 * warm)) * rng.uniform(1.5, 2.6) * strong
-    ambient = (0.55 * zenith + 0.45 * horizon) * rng.uniform(0.4, 0.9) + (0.01 if night else 0.06)
+    sun_colour = np.array((1.0, 0.93 - 0.25 * warm, 0.82 - 0.45 * warm)) * rng.uniform(1.8, 3.4) * strong
+    ambient = (0.4 * zenith + 0.6 * horizon) * np.array((1.1, 1.0, 0.84)) * rng.uniform(0.35, 0.85) + (
+        0.01 if night else 0.06
+    )
     haze = (
         float(10 ** rng.uniform(-4.2, -2.9)) if rng.random() < 0.9 else float(10 ** rng.uniform(-2.7, -1.9))
     )
@@ -72,7 +74,7 @@ def make_light(rng: Generator) -> Light:
         cloud_scale=float(rng.uniform(0.02, 0.08)),
         haze=haze,
         night=night,
-        exposure=float(rng.normal(-0.12, 0.32)),
+        exposure=float(rng.normal(0.0, 0.36)),
         warmth=float(rng.normal(0, 0.06)),
         contrast=float(rng.uniform(0.15, 1.0)),
     )
@@ -106,7 +108,8 @@ def sky(light: Light, x: F32, y: F32, z: F32) -> F32:
     white = np.clip(white, 0, 2)[..., None] * np.array((1.0, 1.0, 1.02), np.float32)
     mixed = out * (1 - amount[..., None]) + white * amount[..., None]
     near = np.clip(x * light.sun[0] + y * light.sun[1] + z * light.sun[2], 0, 1)
-    glow = (0.35 * near**12 + 1.2 * near**90 + 40 * (near > 0.9995)) * (1 - 0.85 * max(light.cloud - 0.3, 0))
+    disc = 40 * max(1 - 1.25 * light.cloud, 0) * (near > 0.9995)
+    glow = (0.35 * near**12 + 1.2 * near**90 + disc) * (1 - 0.85 * max(light.cloud - 0.3, 0))
     shown: F32 = (mixed + glow[..., None] * np.array(light.sun_colour)).astype(np.float32)
     return shown
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
+from numpy.random import Generator
 
 from banana_cli.types import F64
 from banana_cli.worlds.raster import FACE, QUADRIC, Table
@@ -88,6 +90,11 @@ class Builder:
         self.objects.append((s, l, speed, drift, yaw, size, ellipse, inst))
         return len(self.objects) - 1
 
+    def resize(self, obj: int, size: Point) -> None:
+        """Give an object another box for its shadow."""
+        row = self.objects[obj]
+        self.objects[obj] = (*row[:5], size, *row[6:])
+
     def boxes(
         self, obj: int, low: Point, size: Point, looks: Sequence[Look | None], rep: Point = (0, 0, 0)
     ) -> None:
@@ -121,8 +128,7 @@ class Builder:
         """
         if frame is not None:
             self.frames[len(self.corners)] = frame
-        points = list(corners)
-        self.corners.append(points + points[-1:] * (8 - len(points)))
+        self.corners.append([*corners, *(corners[-1],) * (8 - len(corners))])
         self.bodies.append((0, 0, 0, 1) if middle is None else (*middle, 0))
         self.repeats.append(rep)
         self.looks.append((obj, look))
@@ -185,11 +191,20 @@ class Builder:
 _ROUND_FIELDS = ("frame", "metric", "centre", "weight", "level", "low", "high", "extent", "holes")
 
 
+_LOOK_FIELDS = ("cls", "colour", "tile", "rough", "gloss", "glow", "cut", "reach")
+_look_values = attrgetter(*_LOOK_FIELDS)
+
+
 def _fill(rows: Table, looks: list[tuple[int, Look]]) -> None:
-    if looks:
-        rows["obj"] = [obj for obj, _ in looks]
-        for name in ("cls", "colour", "tile", "rough", "gloss", "glow", "cut", "reach"):
-            rows[name] = [getattr(look, name) for _, look in looks]
+    if not looks:
+        return
+    rows["obj"] = [obj for obj, _ in looks]
+    place: dict[int, int] = {}  # many surfaces share one look
+    index = np.array([place.setdefault(id(look), len(place)) for _, look in looks])
+    distinct = {id(look): look for _, look in looks}
+    columns = zip(*(_look_values(distinct[key]) for key in place), strict=True)
+    for name, column in zip(_LOOK_FIELDS, columns, strict=True):
+        rows[name] = np.array(column)[index]
 
 
 def _frames(origin: F64, u: F64, v: F64, rep: F64) -> tuple[F64, F64]:
@@ -205,3 +220,15 @@ def _frames(origin: F64, u: F64, v: F64, rep: F64) -> tuple[F64, F64]:
 def linear(r: int, g: int, b: int) -> Colour:
     """Linear colour of sRGB bytes."""
     return ((r / 255) ** 2.2, (g / 255) ** 2.2, (b / 255) ** 2.2)
+
+
+def times(colour: Colour, k: float) -> Colour:
+    """The colour ``k`` times as bright."""
+    return (colour[0] * k, colour[1] * k, colour[2] * k)
+
+
+def vary(rng: Generator, base: Colour, spread: float = 0.18) -> Colour:
+    """A colour near ``base``: brighter or darker, and a little of another hue."""
+    k = float(np.exp(rng.normal(0, spread)))
+    tint = rng.normal(0, 0.06, 3)
+    return (base[0] * k * (1 + tint[0]), base[1] * k * (1 + tint[1]), base[2] * k * (1 + tint[2]))

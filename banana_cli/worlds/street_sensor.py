@@ -10,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from banana_cli.types import F32
+from banana_cli.worlds.noise import lookup, tile
 from banana_cli.worlds.street_light import Light
 
 
@@ -18,27 +19,43 @@ class Sensor:
     """Strengths of a camera's faults."""
 
     blur: float  # pixels
+    shrink: float  # 1 = none: the picture once was this much smaller
+    smear: float  # pixels of motion along the picture's rows
     sharpen: float
     noise: float
     vignette: float
     bloom: float
     veil: float  # stray light from the windscreen
+    ghost: float  # the dashboard mirrored in the windscreen
+    local: float  # local tone mapping
     quality: int  # JPEG
     saturation: float
+    balance: tuple[float, float, float]
 
 
 def make_sensor(rng: Generator) -> Sensor:
     """A random camera."""
     return Sensor(
-        blur=float(rng.uniform(0.35, 0.75) if rng.random() < 0.8 else rng.uniform(0.75, 1.3)),
-        sharpen=float(rng.uniform(0, 0.7)),
-        noise=float(rng.exponential(0.008)),
+        blur=float(rng.uniform(0.25, 0.5) if rng.random() < 0.8 else rng.uniform(0.5, 1.2)),
+        shrink=float(rng.uniform(1.15, 2.0)) if rng.random() < 0.18 else 1.0,
+        smear=float(rng.uniform(2, 6)) if rng.random() < 0.08 else 0.0,
+        sharpen=float(rng.uniform(0.2, 1.4)),
+        noise=float(rng.exponential(0.006)),
         vignette=float(rng.uniform(0, 0.35)),
-        bloom=float(rng.uniform(0, 0.12)),
-        veil=float(rng.exponential(0.015)),
-        quality=int(rng.integers(55, 97)),
-        saturation=float(rng.uniform(0.7, 1.25)),
+        bloom=float(rng.uniform(0, 0.13)),
+        veil=float(rng.exponential(0.008)),
+        ghost=float(rng.exponential(0.03)) if rng.random() < 0.4 else 0.0,
+        local=float(rng.uniform(0.05, 0.32)) if rng.random() < 0.6 else 0.0,
+        quality=int(rng.integers(35, 97)),
+        saturation=float(rng.uniform(0.85, 1.7)),
+        balance=_balance(rng),
     )
+
+
+def _balance(rng: Generator) -> tuple[float, float, float]:
+    """Daylight varies from blue to yellow, and only a little to green or pink."""
+    warm, green = float(rng.normal(0, 0.035)), float(rng.normal(0, 0.012))
+    return (1 + warm, 1 + green, 1 - warm)
 
 
 def develop(sensor: Sensor, light: Light, colour: F32, seed: list[int]) -> F32:
@@ -46,18 +63,24 @@ def develop(sensor: Sensor, light: Light, colour: F32, seed: list[int]) -> F32:
     height, width = colour.shape[:2]
     level = _meter(light, colour)
     out = np.minimum(colour * np.float32(level), 8)
+    small = cv2.resize(
+        np.minimum(out, 4), (max(width // 8, 1), max(height // 8, 1)), interpolation=cv2.INTER_AREA
+    )
+    if sensor.local:
+        out *= _dodge(small, sensor.local, width, height)[..., None]
     if sensor.bloom > 0.02:
-        small = cv2.resize(
-            np.minimum(out, 4), (max(width // 8, 1), max(height // 8, 1)), interpolation=cv2.INTER_AREA
-        )
-        out = out * (1 - sensor.bloom) + sensor.bloom * cv2.resize(
-            cv2.GaussianBlur(small, (0, 0), 3), (width, height)
-        )
+        near, wide = (cv2.GaussianBlur(small, (0, 0), k * width / 512) for k in (3, 14))
+        glow = cv2.resize(0.6 * near + 0.4 * wide, (width, height))
+        out = out * (1 - sensor.bloom) + sensor.bloom * glow
     out = out + np.float32(sensor.veil)
-    out = cv2.GaussianBlur(out, (0, 0), sensor.blur)
+    if sensor.ghost:
+        out = out + _ghost(sensor, light, seed[0], width, height)
+    out = _lens(sensor, out)
     x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
     out *= (1 - sensor.vignette * (x[None] ** 2 + y[:, None] ** 2) / 2)[..., None]
-    out *= np.array([1 + light.warmth, 1, 1 - light.warmth], np.float32)
+    out *= np.array([1 + light.warmth, 1, 1 - light.warmth], np.float32) * np.array(
+        sensor.balance, np.float32
+    )
     display = _tone(out, light.contrast)
     grey = display.mean(-1, keepdims=True)
     display = grey + (display - grey) * np.float32(sensor.saturation)
@@ -67,12 +90,43 @@ def develop(sensor: Sensor, light: Light, colour: F32, seed: list[int]) -> F32:
     return _compress(np.clip(display, 0, 1), sensor.quality)
 
 
+def _dodge(small: F32, power: float, width: int, height: int) -> F32:
+    """Gain (H, W) of a phone's tone mapping: dark regions up, bright ones down."""
+    tone = cv2.GaussianBlur(np.maximum(small.mean(-1), 0.02), (0, 0), max(small.shape[1] / 14, 0.6))
+    gain = (0.16 / np.minimum(tone, 2.0)) ** np.float32(power)
+    out: F32 = cv2.resize(np.clip(gain, 0.4, 2.2), (width, height))
+    return out
+
+
+def _ghost(sensor: Sensor, light: Light, seed: int, width: int, height: int) -> F32:
+    """The dashboard's faint mirror image: soft bright shapes in the lower half."""
+    field = tile(17 + seed % 3, 4, 3)
+    y = np.linspace(0, 1, height, dtype=np.float32)[:, None] * np.ones((1, width), np.float32)
+    x = np.linspace(0, 0.4, width, dtype=np.float32)[None] + (seed % 13) / 13 + 0 * y
+    shape = np.clip(0.5 + lookup(field, x, y * 0.25), 0, 1) * np.clip(y * 1.6 - 0.3, 0, 1)
+    out: F32 = (sensor.ghost * shape)[..., None] * np.array(light.ambient, np.float32)
+    return out
+
+
+def _lens(sensor: Sensor, out: F32) -> F32:
+    """Blur of the lens, of motion, and of a smaller original."""
+    height, width = out.shape[:2]
+    if sensor.smear:
+        n = 2 * round(sensor.smear * width / 1024) + 1
+        out = cv2.blur(out, (n, 1))
+    if sensor.shrink > 1:
+        size = (max(round(width / sensor.shrink), 2), max(round(height / sensor.shrink), 2))
+        small = cv2.resize(out, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(small, (width, height)), np.float32)
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), sensor.blur), np.float32)
+
+
 def _meter(light: Light, colour: F32) -> float:
     """Gain of the automatic exposure: the lower two thirds count more than the sky."""
     height = colour.shape[0]
     small = colour[height // 3 :: 4, ::4].mean(-1)
     middle = float(np.exp(np.log(np.maximum(small, 1e-3)).mean()))
-    target = 0.22 if not light.night else 0.06
+    target = 0.1 if not light.night else 0.06
     return float(np.clip((target / middle) ** 0.85, 0.05, 12) * np.exp(light.exposure))
 
 

@@ -169,12 +169,16 @@ def mirror(normal: F32, pixels: Pixels, world: World) -> F32:
     length = np.sqrt(pixels.x**2 + pixels.y**2 + 1)
     ray = np.stack([pixels.x, pixels.y, np.ones_like(pixels.x)], -1) / length[..., None]
     bounce = ray - 2 * (ray * normal).sum(-1, keepdims=True) * normal
-    up = world.turn @ np.array([0, -1, 0], np.float32)
     to_sun = world.turn @ np.array(world.light.sun, np.float32)
     shine = np.clip(bounce @ to_sun, 0, 1) ** 60
-    out: F32 = ramp(world.light, bounce @ up + 0.06) + 0.8 * shine[..., None] * np.array(
-        world.light.sun_colour, np.float32
-    )
+    seen = bounce @ world.turn  # world axes
+    rise = -seen[..., 1] + np.float32(0.06)
+    line = lookup(tile(18, 16, 4, 0.8), np.arctan2(seen[..., 0], seen[..., 2]) / 3, rise * 0.4)
+    # houses and trees round about, seen in it
+    street = np.clip((0.18 + 0.12 * line - rise) / 0.07, 0, 1) * np.clip(rise / 0.05, 0, 1)
+    dark = np.array(world.light.ambient, np.float32) * 0.3
+    sky = ramp(world.light, rise) * (1 - street[..., None]) + dark * street[..., None]
+    out: F32 = sky + 0.8 * shine[..., None] * np.array(world.light.sun_colour, np.float32)
     return out
 
 
@@ -186,7 +190,7 @@ def bodies(table: Surfaces, pixels: Pixels, world: World) -> F32:
     openness = np.clip(0.55 + height * 0.5, 0.55, 1)
     glossy = table.looks["gloss"][ids]
     normal = pixels.normal
-    round_ = (ids >= table.flats) & (table.cls[ids] == 8)
+    round_ = table.cls[ids] == 8
     sun = world.shade[table.obj[ids]]
     if round_.any():
         base, openness = _crown(base, openness, pixels, round_, world)
@@ -209,7 +213,7 @@ def _crown(base: F32, openness: F32, pixels: Pixels, where: Bool, world: World) 
     x, y, z = np.moveaxis((point @ world.turn + world.eye) * np.float32(0.3), -1, 0)
     field = tile(12, 16, 5, 0.85)
     fine = 0.7 * (lookup(field, x, y) + lookup(field, z + 0.4, y + 0.5 * x))
-    k = np.clip(1 + 0.42 * fine, 0.22, 2.2)
+    k = np.clip(1 + 0.6 * fine, 0.12, 2.6)
     return (
         np.where(where[..., None], base * k[..., None], base),
         np.where(where, np.clip(0.75 + 0.3 * fine, 0.2, 1), openness),

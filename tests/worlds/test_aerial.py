@@ -38,7 +38,7 @@ def test_any_seed_and_size(seed: int, height: int, width: int) -> None:
     assert s.modality is Modality.AERIAL
     assert np.isfinite(s.views).all() and s.views.min() >= 0 and s.views.max() <= 1
     assert np.isfinite(s.depth).all() and s.depth.dtype == np.float32
-    assert s.pitch is not None and 0.3 <= s.pitch.row <= 3.0 and s.pitch.unit is Unit.METRE
+    assert s.pitch is not None and 0.1 <= s.pitch.row <= 8.0 and s.pitch.unit is Unit.METRE
 
 
 def test_gsd_is_the_pitch() -> None:
@@ -137,3 +137,25 @@ def test_roofs_are_lit_and_shadows_are_dark() -> None:
         low, middle = np.quantile(grey[land], (0.02, 0.5))
         darker += low < 0.8 * middle
     assert darker >= 6
+
+
+def test_vehicles_stand_on_roads_and_are_as_large_as_cars_and_lorries() -> None:
+    vehicle, road = AERIAL.id_of("vehicle"), AERIAL.id_of("road")
+    sizes, scenes = [], 0
+    for seed in range(24):
+        s = aerial.sample(seed, 200, 200, 0.3)
+        scenes += bool((s.ids == vehicle).any())
+        for number in np.unique(s.instances[s.ids == vehicle]):
+            row, col = np.nonzero(s.instances == number)
+            if min(row.min(), col.min()) > 1 and max(row.max(), col.max()) < 198:
+                sizes.append(row.size * 0.3**2)
+                ring = s.ids[row.min() - 1 : row.max() + 2, col.min() - 1 : col.max() + 2]
+                assert np.isin(ring, (road, vehicle)).any()
+    assert scenes >= 8 and len(sizes) > 60
+    low, middle, high = np.quantile(sizes, (0.1, 0.5, 0.98))
+    assert 3 < low and 6 < middle < 11 and high < 30
+
+
+def test_coarse_pictures_of_towns_number_their_houses() -> None:
+    s = aerial.sample(4, 256, 256, 6.0)
+    assert s.ids.shape == (256, 256) and s.instances.max() <= 65000
