@@ -9,12 +9,14 @@ Built-ins use the same entry points as anybody else's package:
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from banana_cli.errors import BananaError, InputError
 from banana_cli.options import ReadOptions
@@ -117,6 +119,14 @@ class Adapter(Protocol):
         """Open for reading frames. InputError if it cannot be read."""
 
 
+@runtime_checkable
+class Follows(Protocol):
+    """An adapter that can read some inputs while they grow (``growing.is_growing``)."""
+
+    def follows(self, head: bytes) -> bool:
+        """Whether the content is of such a kind."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """How values are painted; fixed for a whole run, never per frame or tile."""
@@ -127,7 +137,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkJob:
-    """What a sink must know of the output it writes."""
+    """What a sink must know of the output it writes. ``live``: it is read while it is written."""
 
     info: SourceInfo
     layer: LayerKind
@@ -137,6 +147,7 @@ class SinkJob:
     software: str
     tasks: Mapping[LayerKind, Task]
     options: Mapping[str, Json] = field(default_factory=dict)
+    live: bool = False
 
 
 class Sink(Protocol):
@@ -147,6 +158,34 @@ class Sink(Protocol):
 
     def finish(self) -> dict[str, Json]:
         """Complete the file; returns the sidecar's facts on encoding, kind and unit of values."""
+
+
+class ResumableSink(Sink, Protocol):
+    """An output whose written part outlives the process."""
+
+    def checkpoint(self) -> dict[str, Json]:
+        """Put everything written so far safely on the disk; what ``resume`` needs to go on from here."""
+
+
+@runtime_checkable
+class ResumableFormat(Protocol):
+    """A ``SinkFormat`` that can go on where a killed run was."""
+
+    def resume(
+        self, part: Path, job: SinkJob, work: Path, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        """As ``open``, but segments are kept in the folder ``work`` (it may not be there yet).
+
+        ``state`` is what ``checkpoint`` gave (None: begin anew); what ``work`` holds beyond it is dropped.
+        ValueError if ``work`` does not hold what ``state`` says.
+        """
+
+
+@runtime_checkable
+class LiveFormat(Protocol):
+    """A ``SinkFormat`` whose ``live`` jobs write a file that only grows (``live`` is True)."""
+
+    live: bool
 
 
 class SinkFormat(Protocol):
@@ -229,3 +268,29 @@ def read_head(path: Path) -> bytes:
         raise InputError(
             exc.strerror or str(exc), subject=str(path), remedy="check the path and its permissions"
         ) from exc
+
+
+_NUMBER = re.compile(r"%(0?)(\d*)d")
+
+
+def numbered(pattern: Path) -> list[tuple[int, Path]]:
+    """Files of a numbered pattern (``frame_%06d.png``), in order of their numbers; [] if it is none.
+
+    As in FFmpeg: ``%06d`` is six digits or more with leading zeros, ``%d`` a number without.
+    """
+    parts = _NUMBER.split(pattern.name)
+    if len(parts) != 4:
+        return []
+    before, zeros, width, after = parts
+    least = int(width or 1) if zeros and width else 1
+    wanted = re.compile(rf"{re.escape(before)}(\d{{{min(least, 99)},}}){re.escape(after)}")
+    found = []
+    try:
+        names = os.listdir(pattern.parent)
+    except OSError:
+        return []
+    for name in names:
+        match = wanted.fullmatch(name)
+        if match and (len(match[1]) <= least or match[1][0] != "0"):
+            found.append((int(match[1]), pattern.with_name(name)))
+    return sorted(found)

@@ -1,11 +1,13 @@
-"""Reading ahead: an iterator that runs in its own thread, a bounded number of items before its user."""
+"""Threads beside the model: one reads a bounded number of items ahead, one works off what was handed on."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -74,3 +76,46 @@ def _put(items: queue.Queue[_Item[T] | _End], entry: _Item[T] | _End, stop: thre
         except queue.Full:
             continue
     return False
+
+
+class Lane:
+    """Tasks done one after the other in one other thread, at most ``depth`` of them waiting.
+
+    What a task raises is raised by a later call, and the tasks after it are not done.
+    """
+
+    def __init__(self, *, depth: int) -> None:
+        self._depth = depth
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="banana-writer")
+        self._waiting: deque[Future[None]] = deque()
+        self._broken = False
+
+    def do(self, task: Callable[[], None]) -> None:
+        """Hand a task on; waits while too many wait already."""
+        while len(self._waiting) >= self._depth:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._run, task))
+
+    def _run(self, task: Callable[[], None]) -> None:
+        if self._broken:
+            return
+        try:
+            task()
+        except BaseException:
+            self._broken = True
+            raise
+
+    def wait(self) -> None:
+        """Until all tasks are done."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def end(self, last: Callable[[], None]) -> None:
+        """Drop the tasks that wait, do ``last`` in the thread, and end it."""
+        for future in self._waiting:
+            future.cancel()
+        self._waiting.clear()
+        try:
+            self._thread.submit(last).result()
+        finally:
+            self._thread.shutdown(wait=True)

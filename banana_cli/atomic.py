@@ -20,7 +20,7 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "give the output a shorter name with -o",
     errno.EROFS: "name a folder that can be written with -o",
 }
-_PART = re.compile(r"\.(.+)\.\d+\.part((?:\.[^.]*)?)", re.DOTALL)
+_PART = re.compile(r"\.(.+)\.(\d+)\.part((?:\.[^.]*)?)", re.DOTALL)
 _REMEDY = "check the folder and its permissions, or name another with -o"
 _MARK = b'"schema": "banana-'
 """What the first bytes of every sidecar hold."""
@@ -46,7 +46,14 @@ def part_name(final: Path, pid: int | None = None) -> Path:
 def final_name(part: Path) -> Path:
     """The output that ``part`` will be; a name that is no part's is the output's own."""
     match = _PART.fullmatch(part.name)
-    return part.with_name(match[1] + match[2]) if match else part
+    return part.with_name(match[1] + match[3]) if match else part
+
+
+def parts_of(final: Path) -> list[Path]:
+    """Parts of an output that runs left, whatever their process number was."""
+    with suppress(OSError):
+        return sorted(p for p in final.parent.iterdir() if final_name(p) == final and p != final)
+    return []
 
 
 def refuse_existing(final: Path, *, overwrite: bool) -> None:
@@ -103,7 +110,9 @@ class Staged:
         self.final = final
         self.part = part_name(final)
         self._overwrite = overwrite
-        _remove(self.part)  # of a killed run that had our process number
+        for part in _left(final):
+            if not _is_alive(part):
+                _remove(part)
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +160,32 @@ def fill(staged: Staged, text: str) -> None:
         staged.part.write_text(text, encoding="utf-8")
 
 
+def _left(final: Path) -> list[Path]:
+    """Parts of an output that killed runs left, and the files with longer suffixes beside them."""
+    name = re.escape(final.name[: len(final.name) - len(final.suffix)])
+    ours = re.compile(rf"\.{name}\.\d+\.part{re.escape(final.suffix)}(?:\..*)?", re.DOTALL)
+    with suppress(OSError):
+        return [p for p in final.parent.iterdir() if ours.fullmatch(p.name)]
+    return []
+
+
+def _is_alive(part: Path) -> bool:
+    """Whether the process that writes a part may still be there; our own number is an earlier process's."""
+    match = _PART.match(part.name)
+    pid = int(match[2]) if match else 0
+    if pid == os.getpid():
+        return False
+    if os.name != "posix":  # elsewhere the question would kill
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -188,3 +223,12 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def bytes_of(path: Path) -> int:
+    """Size of a file, or of all files below a folder; 0 if nothing is there."""
+    with suppress(OSError):
+        if path.is_dir():
+            return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+        return path.stat().st_size
+    return 0

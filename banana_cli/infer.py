@@ -10,9 +10,9 @@ the frame's size in bands of rows, so that memory does not grow with classes tim
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -21,71 +21,54 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from banana_cli.adapter import Task
-from banana_cli.classes import TABLE_OF, possible_ids
-from banana_cli.codec import HEIGHT_NOTE
+from banana_cli.classes import TABLE_OF
 from banana_cli.errors import UsageError
 from banana_cli.fit import MULTIPLE, Fit, plan_fit
-from banana_cli.intake import log_pitch, placed, unit_rgb
-from banana_cli.layers import crop_frame, join_bands, paste
-from banana_cli.model.codes import GUESS_PX, depth_from_code
-from banana_cli.model.device import Precision, choose_device, choose_dtype, precision_word
-from banana_cli.model.maps import Maps, fill_rays, reached_from_border, shrink, stacked, widths, zoom
+from banana_cli.infer_decode import decode, meaning_of
+from banana_cli.intake import answers_valid, log_pitch, log_pitch_of, placed, unit_rgb, working_rgb
+from banana_cli.model.device import choose_device, choose_dtype, precision_word
+from banana_cli.model.maps import (
+    Maps,
+    enlarged,
+    fill_lens_rays,
+    fill_rays,
+    shrink,
+    stacked,
+    widths,
+)
 from banana_cli.model.net import MODALITIES, Features, Head, NetInput, NetOutput
 from banana_cli.model.weights import load_model
+from banana_cli.options import Precision
 from banana_cli.specs import ModelSpec
-from banana_cli.tasks.depth import DEPTH
-from banana_cli.tasks.normals import NORMALS
-from banana_cli.tasks.segment import SEGMENT
-from banana_cli.tiles import Grid, Mosaic, Tile, overlap_of
+from banana_cli.tiles import Carry, Lattice, Mosaic, Tile, overlap_of
 from banana_cli.types import (
     F32,
-    DepthKind,
     Frame,
-    Json,
     Layer,
     LayerKind,
+    Lens,
+    Looks,
     Modality,
     ModelFacts,
     Prediction,
-    RawMaps,
-    Unit,
     Window,
 )
 from banana_cli.weights_index import resolve, sha256_of
 
 TILE_PX: Final = 512
 OVERLAP_PX: Final = 64
-RELATIVE_SPAN_MM: Final = 250.0
-"""Depth without a known pixel size is the network's millimetres over this, clipped to [0, 1]."""
-
-_BAND_BYTES: Final = 96 << 20
 _TILES_AT_ONCE: Final = 4
 _HEADS: Final = {
     LayerKind.MASKS: Head.LOGITS,
     LayerKind.DEPTH: Head.DEPTH,
     LayerKind.NORMALS: Head.NORMALS,
 }
-_TASKS: Final[dict[LayerKind, Task]] = {
-    LayerKind.MASKS: SEGMENT,
-    LayerKind.DEPTH: DEPTH,
-    LayerKind.NORMALS: NORMALS,
-}
 _LEAST_SIDE: Final = dict.fromkeys(
     (Modality.CT, Modality.MR, Modality.XRAY, Modality.ULTRASOUND, Modality.VISIBLE), 256
 )
 """Scans are often smaller than anything that the network was trained on: enlarged to this long side."""
-_BODIES: Final = (Modality.CT, Modality.MR)
-_WITH_GAPS: Final = (Modality.STREET, *_BODIES)
+_WITH_GAPS: Final = (Modality.STREET, Modality.CT, Modality.MR)
 """Pictures in which some classes have no depth: the sky, and what surrounds a body."""
-_NOTES: Final[dict[Modality, str]] = {
-    Modality.STREET: "distance along the optical axis",
-    Modality.AERIAL: HEIGHT_NOTE,
-    Modality.CT: "depth below the skin",
-    Modality.MR: "depth below the skin",
-    Modality.XRAY: "path length through the body",
-    Modality.VISIBLE: "distance along the optical axis",
-}
 
 
 class Net(Protocol):
@@ -126,18 +109,21 @@ class EngineOptions:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Meaning:
-    """What depth numbers of a frame mean; ``network_focal`` in pixels of the maps, for cameras."""
-
-    depth_kind: DepthKind
-    unit: Unit
-    network_focal: float | None = None
-    notes: dict[str, Json] = field(default_factory=dict)
+_Known = tuple[Window, F32] | None
+"""Where and what a look has said already."""
 
 
 @dataclass(slots=True)
-class _Clock:
+class _Heard:
+    """What new looks said beside their maps."""
+
+    focals: list[float] = field(default_factory=list)
+    kept: list[float] = field(default_factory=list)
+    lines: int = 0
+
+
+@dataclass(slots=True)
+class Clock:
     """Seconds per stage."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -157,6 +143,8 @@ class Engine:
         self._net = net
         self._facts = facts
         self._options = options
+        self._carry = Carry()
+        self._last_kept = 0.0
 
     @classmethod
     def load(
@@ -214,32 +202,26 @@ class Engine:
 
         A layer that has no meaning for the modality (depth of ultrasound) is left out.
         """
-        given = tuple(layer for layer in frame.measured if layer.kind in kinds)
-        wanted = kinds - {layer.kind for layer in given}
-        if frame.modality is Modality.ULTRASOUND:
-            wanted &= {LayerKind.MASKS}
+        given, wanted = asked(frame, kinds)
         if not wanted:
             return Prediction(layers=given, tokens_kept=0.0, seconds={})
-        clock = _Clock()
-        maps = self._maps(frame, _heads(frame.modality, wanted), clock)
-        meaning = _meaning(frame, maps)
-        layers = _decode(frame, maps, meaning, wanted)
+        clock = Clock()
+        maps = self._maps(frame, heads_of(frame.modality, wanted), clock)
+        meaning = meaning_of(frame, maps)
+        layers = decode(frame, maps, meaning, wanted)
         clock.lap("decode")
         return Prediction(
             layers=given + layers, tokens_kept=maps.kept, seconds=clock.seconds, notes=meaning.notes
         )
 
-    def _maps(self, frame: Frame, heads: frozenset[Head], clock: _Clock) -> Maps:
+    def _maps(self, frame: Frame, heads: frozenset[Head], clock: Clock) -> Maps:
         if self._options.tile is None and frame.modality is not Modality.AERIAL:
             return self._whole(frame, heads, clock)
         return self._tiled(frame, heads, clock)
 
-    def _whole(self, frame: Frame, heads: frozenset[Head], clock: _Clock) -> Maps:
+    def _whole(self, frame: Frame, heads: frozenset[Head], clock: Clock) -> Maps:
         """The picture in one look, at the network's working side."""
-        fit = plan_fit(frame.shape, side=self._options.side, least=_LEAST_SIDE.get(frame.modality, 1))
-        pixels, known = unit_rgb(frame, None)
-        image, valid = _fitted(torch.from_numpy(pixels), torch.from_numpy(known), fit)
-        inp = self._input(frame, image[None], valid[None], [(0, 0)], fit)
+        fit, inp = self._shown(frame)
         clock.lap("fit")
         out = self._run(inp, frame.modality, heads)
         stack = stacked(out)[0, :, : fit.inner[0], : fit.inner[1]]
@@ -254,56 +236,111 @@ class Engine:
             kept=out.kept,
         )
 
-    def _tiled(self, frame: Frame, heads: frozenset[Head], clock: _Clock) -> Maps:
-        """The frame's core in blended tiles of the scene's grid, at the scene's own resolution."""
+    def _shown(self, frame: Frame) -> tuple[Fit, NetInput]:
+        """The whole picture as the network sees it, at its working side."""
+        fit = plan_fit(frame.shape, side=self._options.side, least=_LEAST_SIDE.get(frame.modality, 1))
+        pixels, known = unit_rgb(frame, None)
+        image, valid = _fitted(torch.from_numpy(pixels), torch.from_numpy(known), fit)
+        return fit, self._input(frame, image[None], valid[None], [(0, 0)], fit, [log_pitch(frame, fit)])
+
+    def _tiled(self, frame: Frame, heads: frozenset[Head], clock: Clock) -> Maps:
+        """The frame's core in blended looks of the scene's lattice, at the working resolution."""
         window, core = placed(frame)
-        grid = Grid(
-            shape=frame.provenance.scene_shape or frame.shape,
-            tile=self._options.tile or TILE_PX,
-            overlap=self._options.overlap,
-        )
+        lattice = self._lattice(frame)
+        part, held = lattice.part(core), lattice.under(window)
         classes = len(TABLE_OF[frame.modality])
-        mosaic = Mosaic(core, sum(width for _, width in widths(heads, classes)))
-        focals: list[float] = []
-        kept: list[float] = []
-        todo = (t for t in grid.tiles(core) if _seen_valid(frame, t, window))
-        while batch := list(islice(todo, _TILES_AT_ONCE)):
-            inp = self._batch(frame, batch, window, grid)
-            clock.lap("fit")
-            out = self._run(inp, frame.modality, heads)
-            clock.lap("model")
-            for tile, values in zip(batch, stacked(out).cpu().numpy(), strict=True):
-                _blend(mosaic, tile, window, values)
-            focals += out.log_focal.tolist()
-            kept += [out.kept] * len(batch)
+        mosaic = Mosaic(part, sum(width for _, width in widths(heads, classes)))
+        self._carry.enter(frame.provenance.looks, (heads, self._options.budget), part)
+        heard = _Heard()
+        todo = (t for t in lattice.grid.tiles(part) if self._wanted(frame, lattice, t, part))
+        for line in _lines(todo, lambda tile: self._carry.find(tile, part)):
+            heard.lines += 1
+            new = [tile for tile, known in line if known is None]
+            said = iter(self._look(frame, lattice, new, heads, heard, clock))
+            for tile, known in line:  # always in the order of the lattice, so that sums come out alike
+                if known is not None:
+                    mosaic.add(tile, known[1], known[0])
+                    continue
+                values = next(said)
+                seen = _inside(tile.seen, held)
+                mosaic.add(tile, values[:, : seen.height, : seen.width], seen)
+                if seen == tile.seen:
+                    self._carry.put(tile, part, values)
             clock.lap("decode")
         size = (core.height, core.width)
         return Maps(
-            stack=torch.from_numpy(mosaic.result()),
+            stack=enlarged(torch.from_numpy(mosaic.result()), lattice.place(core), lattice.looks.shrink),
             heads=heads,
             classes=classes,
             region=core.within(window),
             fit=Fit(source=size, inner=size, padded=size),
-            log_focal=float(np.mean(focals)) if focals else 0.0,
-            kept=float(np.mean(kept)) if kept else 0.0,
+            log_focal=float(np.mean(heard.focals)) if heard.focals else 0.0,
+            kept=self._kept(heard),
         )
 
-    def _batch(self, frame: Frame, tiles: list[Tile], window: Window, grid: Grid) -> NetInput:
-        sides = [-(-min(grid.tile, n) // MULTIPLE) * MULTIPLE for n in grid.shape]
+    def _kept(self, heard: _Heard) -> float:
+        """The mean share of tokens; that of looks made before where nothing new was looked at."""
+        if heard.kept:
+            self._last_kept = float(np.mean(heard.kept))
+        return self._last_kept if heard.lines else 0.0
+
+    @staticmethod
+    def _wanted(frame: Frame, lattice: Lattice, tile: Tile, part: Window) -> bool:
+        """Whether a look has to answer for any valid pixel of a part."""
+        shared = overlap_of(tile.answers, part)
+        return shared is not None and answers_valid(frame, lattice, shared)
+
+    def _lattice(self, frame: Frame) -> Lattice:
+        own = Looks(tile=self._options.tile or TILE_PX, overlap=self._options.overlap)
+        shape = frame.provenance.scene_shape or frame.shape
+        return Lattice(shape=shape, looks=frame.provenance.looks or own)
+
+    def _look(
+        self,
+        frame: Frame,
+        lattice: Lattice,
+        tiles: list[Tile],
+        heads: frozenset[Head],
+        heard: _Heard,
+        clock: Clock,
+    ) -> F32:
+        """(B, C, h, w) of looks that begin where the frame does, or where they begin themselves."""
+        if not tiles:
+            return np.zeros((0, 0, 0, 0), np.float32)
+        inp = self._batch(frame, tiles, lattice)
+        clock.lap("fit")
+        out = self._run(inp, frame.modality, heads)
+        clock.lap("model")
+        heard.focals += out.log_focal.tolist()
+        heard.kept += [out.kept] * len(tiles)
+        values: F32 = stacked(out).cpu().numpy()
+        return values
+
+    def _batch(self, frame: Frame, tiles: list[Tile], lattice: Lattice) -> NetInput:
+        window = placed(frame)[0]
+        sides = [-(-min(lattice.grid.tile, n) // MULTIPLE) * MULTIPLE for n in lattice.grid.shape]
         images = torch.zeros(len(tiles), 3, *sides)
         valids = torch.zeros(len(tiles), 1, *sides)
         corners: list[tuple[int, int]] = []
+        pitches: list[float] = []
         for i, tile in enumerate(tiles):
-            seen = _inside(tile.seen, window)
-            image, valid = unit_rgb(frame, seen)
+            seen = _inside(tile.seen, lattice.under(window))
+            image, valid = working_rgb(frame, lattice, seen)
             images[i, :, : seen.height, : seen.width] = torch.from_numpy(image)
             valids[i, :, : seen.height, : seen.width] = torch.from_numpy(valid)
             corners.append((seen.top - window.top, seen.left - window.left))
+            pitches.append(log_pitch_of(frame, lattice, seen))
         fit = Fit(source=frame.shape, inner=frame.shape, padded=frame.shape)
-        return self._input(frame, images, valids, corners, fit)
+        return self._input(frame, images, valids, corners, fit, pitches)
 
     def _input(
-        self, frame: Frame, image: Tensor, valid: Tensor, corners: list[tuple[int, int]], fit: Fit
+        self,
+        frame: Frame,
+        image: Tensor,
+        valid: Tensor,
+        corners: list[tuple[int, int]],
+        fit: Fit,
+        pitches: list[float],
     ) -> NetInput:
         """Everything that the network is told; ``corners`` are each item's (row, column) in the frame."""
         to = self._options.device
@@ -312,23 +349,27 @@ class Engine:
         rays = torch.zeros(count, 2, *image.shape[-2:])
         if focal is not None:
             for item, corner in zip(rays, corners, strict=True):
-                fill_rays(item, corner, fit, focal)
+                if isinstance(frame.geometry, Lens):
+                    fill_lens_rays(item, corner, fit, frame.geometry)
+                else:
+                    fill_rays(item, corner, fit, focal)
         modality = torch.full((count,), MODALITIES.index(frame.modality), dtype=torch.int64)
-        pitch = torch.full((count,), log_pitch(frame, fit))
         return NetInput(
             image=image.to(to),
             valid=valid.to(to),
             rays=rays.to(to),
             modality=modality.to(to),
-            log_pitch=pitch.to(to),
+            log_pitch=torch.tensor(pitches, dtype=torch.float32).to(to),
         )
 
     def _run(self, inp: NetInput, modality: Modality, heads: frozenset[Head]) -> NetOutput:
         """One pass; the inside in the chosen precision, the answers in fp32 (8 bits band a log depth)."""
+        return self._net.read(self._features(inp), modality, heads)
+
+    def _features(self, inp: NetInput) -> Features:
         with self._precision():
             features = self._net.features(inp, self._options.budget)
-        wide = replace(features, f4=features.f4.float(), registers=features.registers.float())
-        return self._net.read(wide, modality, heads)
+        return replace(features, f4=features.f4.float(), registers=features.registers.float())
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._options.autocast is None:
@@ -339,7 +380,14 @@ class Engine:
 # --- in: frame -> network -----------------------------------------------------------------------
 
 
-def _heads(modality: Modality, wanted: frozenset[LayerKind]) -> frozenset[Head]:
+def asked(frame: Frame, kinds: frozenset[LayerKind]) -> tuple[tuple[Layer, ...], frozenset[LayerKind]]:
+    """The layers that the frame brings along, and the kinds that the network has to answer."""
+    given = tuple(layer for layer in frame.measured if layer.kind in kinds)
+    wanted = kinds - {layer.kind for layer in given}
+    return given, wanted & {LayerKind.MASKS} if frame.modality is Modality.ULTRASOUND else wanted
+
+
+def heads_of(modality: Modality, wanted: frozenset[LayerKind]) -> frozenset[Head]:
     """The heads of the wanted layers, and classes where they say what has no depth."""
     heads = {_HEADS[kind] for kind in wanted}
     if modality in _WITH_GAPS:
@@ -369,121 +417,16 @@ def _inside(seen: Window, window: Window) -> Window:
     return shared
 
 
-def _seen_valid(frame: Frame, tile: Tile, window: Window) -> bool:
-    return bool(frame.valid[_inside(tile.seen, window).within(window).slices()].any())
-
-
-def _blend(mosaic: Mosaic, tile: Tile, window: Window, values: F32) -> None:
-    """Add one tile's (C, h, w) network output, which begins at the part of it that the frame holds."""
-    seen = _inside(tile.seen, window)
-    if seen == tile.seen:
-        mosaic.add(tile, values)
-        return
-    room = np.zeros((len(values), tile.seen.height, tile.seen.width), np.float32)
-    rows, cols = seen.within(tile.seen).slices()
-    room[:, rows, cols] = values[:, : seen.height, : seen.width]
-    mosaic.add(tile, room)
-
-
-# --- out: maps -> layers ------------------------------------------------------------------------
-
-
-def _meaning(frame: Frame, maps: Maps) -> _Meaning:
-    """Kind and unit of depth, and the focal length where a pinhole camera took the picture."""
-    if frame.modality is Modality.STREET:
-        return _street(frame, maps)
-    if frame.modality is Modality.AERIAL:
-        return _Meaning(depth_kind=DepthKind.METRIC, unit=Unit.METRE)
-    known = frame.geometry.pitch()
-    free = frame.modality in (Modality.XRAY, Modality.VISIBLE)
-    if free or known is None or known.unit is Unit.ONE:
-        return _Meaning(depth_kind=DepthKind.RELATIVE, unit=Unit.ONE)
-    return _Meaning(depth_kind=DepthKind.METRIC, unit=Unit.MILLIMETRE)
-
-
-def _street(frame: Frame, maps: Maps) -> _Meaning:
-    known = frame.geometry.focal_px()
-    guess = float(np.exp(np.clip(maps.log_focal, -2, 3))) * GUESS_PX
-    focal = guess if known is None else known * maps.fit.scale
-    notes: dict[str, Json] = {}
-    if Head.DEPTH in maps.heads:
-        notes = {
-            "focal_px": focal / maps.fit.scale,
-            "focal_source": "estimated" if known is None else "given",
-        }
-    return _Meaning(depth_kind=DepthKind.METRIC, unit=Unit.METRE, network_focal=focal, notes=notes)
-
-
-def _decode(frame: Frame, maps: Maps, meaning: _Meaning, wanted: frozenset[LayerKind]) -> tuple[Layer, ...]:
-    """The wanted layers at the frame's size, in the order of LayerKind."""
-    table = TABLE_OF[frame.modality]
-    part = crop_frame(frame, maps.region)
-    rows, cols = part.shape
-    step = max(1, _BAND_BYTES // (4 * cols * len(maps.stack)))
-    outside = _outside(part, maps)
-    bands: dict[LayerKind, list[Layer]] = {kind: [] for kind in LayerKind if kind in wanted}
-    for start in range(0, rows, step):
-        stop = min(rows, start + step)
-        raw = _raw(frame.modality, maps, meaning, outside, slice(start, stop))
-        piece = crop_frame(part, Window(top=start, left=0, height=stop - start, width=cols))
-        for kind, layers in bands.items():
-            layers.append(_TASKS[kind].decode(raw, piece, table))
-    return tuple(paste(join_bands(layers), maps.region, frame.shape) for layers in bands.values())
-
-
-def _raw(modality: Modality, maps: Maps, meaning: _Meaning, outside: Tensor | None, rows: slice) -> RawMaps:
-    """One band of maps at the frame's size, without answers that cannot be."""
-    band = maps.band(rows.start, rows.stop)
-    logits = band[maps.channels(Head.LOGITS)]
-    empty = _empty(modality, maps, logits, outside, rows)
-    depth, normals = band[maps.channels(Head.DEPTH)], band[maps.channels(Head.NORMALS)]
-    if len(depth):
-        depth = _metric(depth, modality, meaning)
-    if empty is not None:
-        depth, normals = depth.masked_fill(empty, torch.nan), normals.masked_fill(empty, 0.0)
-    return RawMaps(
-        logits=_only_possible(logits, modality).numpy() if len(logits) else None,
-        depth=depth[0].numpy() if len(depth) else None,
-        normals=normals.numpy() if len(normals) else None,
-        depth_kind=meaning.depth_kind,
-        unit=meaning.unit,
-        note=_NOTES.get(modality, ""),
-    )
-
-
-def _only_possible(logits: Tensor, modality: Modality) -> Tensor:
-    """The same logits with -inf for classes that the modality cannot hold."""
-    never = torch.ones(len(logits), dtype=torch.bool)
-    never[list(possible_ids(modality))] = False
-    return logits.masked_fill(never[:, None, None], -torch.inf) if never.any() else logits
-
-
-def _metric(code: Tensor, modality: Modality, meaning: _Meaning) -> Tensor:
-    depth = depth_from_code(code, modality, meaning.network_focal)
-    if meaning.unit is Unit.ONE and modality is not Modality.XRAY:
-        return (depth / RELATIVE_SPAN_MM).clamp(0.0, 1.0)
-    return depth
-
-
-def _empty(
-    modality: Modality, maps: Maps, logits: Tensor, outside: Tensor | None, rows: slice
-) -> Tensor | None:
-    """(rows, columns) where nothing has a surface: sky by its own logit, the surroundings of a body."""
-    if outside is not None:
-        return zoom(outside, maps.fit, rows.start, rows.stop)[0] > 0.5
-    if modality is Modality.STREET and len(logits):
-        sky = TABLE_OF[modality].id_of("sky")
-        return logits[sky] >= logits.amax(0)
-    return None
-
-
-def _outside(part: Frame, maps: Maps) -> Tensor | None:
-    """(1, h, w) 1 outside the body of a scan, at the maps' size: emptiness that touches the border."""
-    if part.modality not in _BODIES or not maps.heads & {Head.DEPTH, Head.NORMALS}:
-        return None
-    table = TABLE_OF[part.modality]
-    ids = _only_possible(maps.stack[maps.channels(Head.LOGITS)], part.modality).argmax(0)
-    empty = (ids == table.id_of("background")) | (ids == table.id_of("air"))
-    valid = torch.from_numpy(part.valid)[None, None].float()
-    known = F.interpolate(valid, size=maps.fit.inner, mode="nearest-exact")[0, 0] > 0
-    return reached_from_border(empty | ~known).float()[None]
+def _lines(tiles: Iterator[Tile], find: Callable[[Tile], _Known]) -> Iterator[list[tuple[Tile, _Known]]]:
+    """The looks in order, cut so that each piece has at most ``_TILES_AT_ONCE`` that are not known yet."""
+    line: list[tuple[Tile, _Known]] = []
+    new = 0
+    for tile in tiles:
+        known = find(tile)
+        line.append((tile, known))
+        new += known is None
+        if new == _TILES_AT_ONCE:
+            yield line
+            line, new = [], 0
+    if line:
+        yield line

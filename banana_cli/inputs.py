@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from banana_cli import sidecar
-from banana_cli.adapter import Adapter, Broken, InputItem, read_head
+from banana_cli.adapter import Adapter, Broken, InputItem, numbered, read_head
 from banana_cli.errors import BananaError, InputError, UsageError
 from banana_cli.types import Domain
 
@@ -58,7 +58,9 @@ class Readers:
         return next((a for a in self._asked() if head and _sniffs(a, path, head)), None)
 
     def named(self, path: Path) -> Adapter:
-        """Who reads a file that the user named. InputError if nobody does."""
+        """Who reads a file, or numbered files, that the user named. InputError if nobody does."""
+        if not os.path.lexists(path):
+            path = next((first for _, first in numbered(path)), path)
         if path.is_file() and not path.stat().st_size:
             raise InputError("is empty", subject=str(path), remedy="check where it came from; copy it again")
         if path.exists() and not path.is_file():
@@ -171,7 +173,7 @@ def _group_below(root: Path, adapter: Adapter, paths: list[Path], finding: Findi
     found = _group(adapter, paths, root, finding)
     finding.found += found
     if failed == len(finding.failed):
-        finding.passed_over += len(paths) - sum(len(one.item.paths) for one in found)
+        finding.passed_over += len(set(paths).difference(*(one.item.paths for one in found)))
 
 
 def _files_below(root: Path, finding: Finding) -> Iterator[Path]:

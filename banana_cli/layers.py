@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from banana_cli.types import NO_CLASS, Bool, Depth, Frame, Layer, LayerKind, Mask, Normals, Window
+from banana_cli.types import NO_CLASS, U8, Bool, Depth, Frame, Layer, LayerKind, Mask, Normals, Window
 
 NOTHING: Final[dict[LayerKind, float]] = {
     LayerKind.MASKS: NO_CLASS,
@@ -27,9 +27,9 @@ def values_of(layer: Layer) -> NDArray[np.generic]:
 
 
 def with_values(layer: Layer, values: NDArray[np.generic], valid: Bool) -> Layer:
-    """A layer of the same meaning with other numbers, of the same type."""
+    """A layer of the same meaning with other numbers, of the same type; a mask's confidence is dropped."""
     if isinstance(layer, Mask):
-        return replace(layer, ids=values.astype(np.uint8, copy=False), valid=valid)
+        return replace(layer, ids=values.astype(np.uint8, copy=False), valid=valid, confidence=None)
     wide = values.astype(np.float32, copy=False)
     if isinstance(layer, Normals):
         return replace(layer, xyz=wide, valid=valid)
@@ -47,7 +47,9 @@ def join_bands(bands: Sequence[Layer]) -> Layer:
     if len(bands) == 1:
         return bands[0]
     values = np.concatenate([values_of(band) for band in bands], axis=-2)
-    return with_values(bands[0], values, np.concatenate([band.valid for band in bands]))
+    joined = with_values(bands[0], values, np.concatenate([band.valid for band in bands]))
+    known = [c for band in bands if (c := _confidence_of(band)) is not None]
+    return _sure(joined, np.concatenate(known)) if len(known) == len(bands) else joined
 
 
 def paste(layer: Layer, part: Window, shape: tuple[int, int]) -> Layer:
@@ -59,4 +61,18 @@ def paste(layer: Layer, part: Window, shape: tuple[int, int]) -> Layer:
     valid = np.zeros(shape, np.bool_)
     values[..., *part.slices()] = small
     valid[part.slices()] = layer.valid
-    return with_values(layer, values, valid)
+    pasted = with_values(layer, values, valid)
+    known = _confidence_of(layer)
+    if known is None:
+        return pasted
+    confidence = np.zeros(shape, np.uint8)
+    confidence[part.slices()] = known
+    return _sure(pasted, confidence)
+
+
+def _confidence_of(layer: Layer) -> U8 | None:
+    return layer.confidence if isinstance(layer, Mask) else None
+
+
+def _sure(layer: Layer, confidence: U8) -> Layer:
+    return replace(layer, confidence=confidence) if isinstance(layer, Mask) else layer

@@ -23,15 +23,29 @@ class ViewName(StrEnum):
     INFERIOR = "inferior"
 
 
+class Precision(StrEnum):
+    """Number format of the network's inside; its answers are read in fp32."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoOptions:
-    """Part of a clip: seconds from the first frame, a lower frame rate, every n-th frame."""
+    """Part of a clip: seconds from the first frame, a lower frame rate, every n-th frame.
+
+    ``steady``: the model may keep earlier frames in mind, so that outputs do not flicker.
+    """
 
     start_s: float | None = None
     end_s: float | None = None
     fps: float | None = None
     vid_stride: int = 1
     audio: bool = True
+    steady: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,31 +56,66 @@ class CameraOptions:
     fov_deg: float | None = None
 
 
+class Sensor(StrEnum):
+    """What took a scene: which bands are its picture, and how their numbers are scaled."""
+
+    AUTO = "auto"
+    RGB = "rgb"
+    NIR = "nir"
+    SENTINEL_2 = "sentinel-2"
+    LANDSAT = "landsat"
+    NAIP = "naip"
+    PAN = "pan"
+    SAR = "sar"
+    HEIGHTS = "heights"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RasterOptions:
-    """Bands (1-based, as in rio) and nodata value of a raster; the engine's tiles, which frames must hold."""
+    """Bands (1-based, as in rio), nodata value and sensor of a raster.
+
+    ``tile``: side of the part that is worked on at once; ``overlap``: of the model's looks. Both in pixels.
+    """
 
     bidx: tuple[int, ...] = ()
     nodata: float | None = None
+    sensor: Sensor = Sensor.AUTO
     tile: int | None = None
     overlap: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DicomOptions:
-    """``window`` is a name ("lung") or "centre/width"; ``view`` for surfaces of volumes."""
+    """``window`` is a name ("lung") or "centre/width"; ``view`` and ``surface`` for volumes.
+
+    ``surface`` is skin, bone or a value (HU for CT). ``anonymize``: outputs carry nobody's identity.
+    """
 
     window: str | None = None
     view: ViewName = ViewName.ANTERIOR
+    surface: str = "skin"
     skip_localizers: bool = False
+    anonymize: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Frames up to number ``index`` were done by an earlier run; ``clean``: not one was unreadable."""
+
+    index: int
+    clean: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """Everything a reader may be asked; ``layers`` are the outputs wanted of the run."""
+    """Everything a reader may be asked; ``layers`` are the outputs wanted of the run.
+
+    ``done``: a reader need not give those frames again; the numbers of the others stay.
+    """
 
     layers: frozenset[LayerKind]
     video: VideoOptions = field(default_factory=VideoOptions)
     camera: CameraOptions = field(default_factory=CameraOptions)
     raster: RasterOptions = field(default_factory=RasterOptions)
     dicom: DicomOptions = field(default_factory=DicomOptions)
+    done: Done | None = None

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from banana_cli import codec
 from banana_cli.adapter import Look
-from banana_cli.types import F32, U8, Depth, DepthKind, Frame, Layer, Mask, Normals, Unit
+from banana_cli.types import F32, U8, Bool, Depth, DepthKind, Frame, Layer, Mask, Normals, Unit
 
 _LEVELS: Final = 1024
+_TINT: Final = np.float32(0.45)
+_EDGE: Final = np.float32(0.35)
 _WARM = (
     (48, 18, 59), (70, 107, 227), (40, 187, 236), (49, 242, 153), (162, 252, 60),
     (237, 208, 58), (251, 128, 34), (210, 49, 5), (122, 4, 3),
@@ -37,15 +39,37 @@ CALM: Final[U8] = _table(_CALM)
 
 
 def paint_frame(frame: Frame) -> U8:
-    """The picture itself, as its views show it to the network; black where it is invalid."""
+    """The picture itself by its views; grey, by the first, where all are of one band; black where invalid."""
+    one_band = len({v.band for v in frame.views}) == 1
     channels = [
         np.clip((frame.pixels[v.band] - v.low) * np.float32(255 / (v.high - v.low)), 0, 255)
-        for v in frame.views
+        for v in (frame.views[:1] if one_band else frame.views)
     ]
     rgb = np.stack(channels if len(channels) == 3 else channels * 3, axis=-1)
     rgb[~frame.valid] = 0
     picture: U8 = np.rint(np.nan_to_num(rgb)).astype(np.uint8)
     return picture
+
+
+def over(picture: U8, colours: U8, mask: Mask, part: tuple[slice, slice] = (slice(None), slice(None))) -> U8:
+    """Class colours over a picture (H, W, 3), edges within ``part`` darker.
+
+    The picture alone where there is no answer or the class is black, which is nothing of interest.
+    """
+    tint = np.where(mask.valid & colours.any(axis=-1), _TINT, np.float32(0.0))[..., None]
+    blend = picture * (1 - tint) + colours * tint
+    blend[_edges(mask, part)] *= _EDGE
+    result: U8 = np.rint(blend).astype(np.uint8)
+    return result
+
+
+def _edges(mask: Mask, part: tuple[slice, slice]) -> Bool:
+    """Pixels of ``part`` whose right or lower neighbour in it is of another class."""
+    found = np.zeros(mask.ids.shape, np.bool_)
+    ids, inside = mask.ids[part], found[part]
+    inside[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+    inside[:-1] |= ids[:-1] != ids[1:]
+    return found & mask.valid
 
 
 def paint(layer: Layer, look: Look) -> U8:
@@ -61,8 +85,8 @@ def paint_depth(depth: Depth, look: Look) -> U8:
     """Distances in metres: rainbow over the inverse, near is red. All else: linear, purple to yellow."""
     inverse = depth.unit is Unit.METRE and not codec.is_height(depth)
     share = _inverse(depth, look) if inverse else _linear(depth, look)
-    level = np.rint(np.clip(share, 0, 1) * (_LEVELS - 1)).astype(np.int64)
-    rgb = (WARM if inverse else CALM)[level]
+    level = np.rint(np.clip(share, 0, 1) * np.float32(_LEVELS - 1)).astype(np.int16)
+    rgb: U8 = np.take(WARM if inverse else CALM, level, axis=0)
     rgb[~depth.valid] = 0
     return rgb
 

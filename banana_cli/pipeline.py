@@ -1,62 +1,51 @@
 """One straight line: frames of an input -> layers -> outputs, whole or not at all.
 
 Nothing here knows a file format, a terminal or torch: readers, formats and the predictor come as
-values, news goes out through one ``Report``. A reader thread stays a few frames ahead of the model.
+values, news goes out through one ``Report``. A reader thread stays a few frames ahead of the model, a
+writer thread a few behind. A long clip is written in segments that outlive a kill, see ``work``.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
-from typing import Protocol
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
 
-from banana_cli import __version__, atomic, keep, sidecar
-from banana_cli.adapter import (
-    Adapter,
-    InputItem,
-    Look,
-    Sink,
-    SinkFormat,
-    SinkJob,
-    SourceInfo,
-    Task,
-    Unreadable,
-)
-from banana_cli.ahead import read_ahead
-from banana_cli.atomic import Staged, writing
-from banana_cli.classes import TABLE_OF
+from banana_cli import keep, sidecar
+from banana_cli.adapter import ResumableFormat, SourceInfo, Unreadable
+from banana_cli.ahead import Lane, read_ahead
 from banana_cli.errors import BananaError, ExitStatus, InputError, OutputError, translate
-from banana_cli.events import FrameDone, FrameFailed, InputFailed, InputStarted, Notice, OutputDone, Report
-from banana_cli.options import ReadOptions
-from banana_cli.types import Frame, Geometry, Json, LayerKind, Modality, ModelFacts, Prediction
+from banana_cli.events import FrameFailed, InputFailed, InputStarted, Notice, OutputDone, Report
+from banana_cli.jobs import LOOKS, NO_MODEL, SOFTWARE, Job, OnError, Output, Settings, Tally
+from banana_cli.options import Done, ReadOptions
+from banana_cli.outputs import Outputs, Standing
+from banana_cli.types import Frame, Json, LayerKind, ModelFacts, Prediction
+from banana_cli.work import SEGMENT_FRAMES, Memory, Work
 
-SOFTWARE = f"banana {__version__}"
 READ_AHEAD = 2
-_BODY_MM = Look(depth_near=0.0, depth_far=400.0)
-_SHARE = Look(depth_near=0.0, depth_far=1.0)
-LOOKS: Mapping[Modality, Look] = {
-    Modality.STREET: Look(depth_near=3.0, depth_far=100.0),
-    Modality.AERIAL: Look(depth_near=0.0, depth_far=40.0),
-    Modality.CT: _BODY_MM,
-    Modality.MR: _BODY_MM,
-    Modality.XRAY: _SHARE,
-    Modality.ULTRASOUND: _SHARE,
-    Modality.VISIBLE: Look(depth_near=0.0, depth_far=100.0),  # mm where a pixel's size is known
-}
-"""How values are painted, one range a modality, in the unit of its depth; never per frame."""
-NO_MODEL = ModelFacts(name="none (measured)", weights_sha256="", budget=1.0, precision="fp32", device="cpu")
-
-
-class OnError(StrEnum):
-    """What follows a bad input: the next one, or the end."""
-
-    SKIP = "skip"
-    STOP = "stop"
+WRITE_BEHIND = 2
+__all__ = [
+    "LOOKS",
+    "NO_MODEL",
+    "READ_AHEAD",
+    "SOFTWARE",
+    "Job",
+    "OnError",
+    "Output",
+    "Predictor",
+    "Remembering",
+    "RunResult",
+    "Settings",
+    "Tally",
+    "answers",
+    "exit_status",
+    "run",
+    "run_job",
+]
 
 
 class Predictor(Protocol):
@@ -70,70 +59,15 @@ class Predictor(Protocol):
         """All layers of ``kinds`` from one pass; measured ones are passed through."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """One file (or folder) to write."""
+@runtime_checkable
+class Remembering(Protocol):
+    """A predictor whose answers depend on earlier frames of the clip (steady outputs)."""
 
-    layer: LayerKind
-    format: SinkFormat
-    path: Path
-    overwrite: bool = False
+    def memory(self) -> Memory | None:
+        """Arrays that say all that it keeps in mind after the last frame; None if nothing."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One input with everything that is to be written of it."""
-
-    item: InputItem
-    adapter: Adapter
-    outputs: tuple[Output, ...]
-
-    @property
-    def kinds(self) -> frozenset[LayerKind]:
-        """The layers that the outputs need."""
-        return frozenset(o.layer for o in self.outputs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What holds for all inputs of a run. ``options`` are kept in sidecars as the options in force.
-
-    ``classes``: names of those that masks keep, () for all.
-    """
-
-    read: ReadOptions
-    tasks: Mapping[LayerKind, Task]
-    looks: Mapping[Modality, Look] = field(default_factory=lambda: LOOKS)
-    classes: tuple[str, ...] = ()
-    on_error: OnError = OnError.SKIP
-    max_failures: int | None = None
-    options: Mapping[str, Json] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one input cost so far: frames, seconds per stage, tokens."""
-
-    done: int = 0
-    failed: int = 0
-    kept: float = 0.0
-    modelled: int = 0
-    written: Counter[LayerKind] = field(default_factory=Counter)
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def add(self, other: Tally) -> None:
-        """Take in what another input cost."""
-        self.done += other.done
-        self.failed += other.failed
-        self.kept += other.kept
-        self.modelled += other.modelled
-        self.written.update(other.written)
-        for stage, seconds in other.seconds.items():
-            self.seconds[stage] += seconds
-
-    def tokens_kept(self) -> float | None:
-        """Mean share of the dense tokens over the frames that the model saw; None if it saw none."""
-        return self.kept / self.modelled if self.modelled else None
+    def remember(self, memory: Memory) -> None:
+        """Go on as if it had seen the frames before; ``memory`` is what ``memory()`` gave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,69 +135,132 @@ def exit_status(outputs: int, errors: Sequence[BananaError], *, stopped: bool = 
 def run_job(job: Job, predictor: Predictor, settings: Settings, report: Report, tally: Tally) -> None:
     """One input all the way, counted in ``tally``. InputError or OutputError: only usable outputs stand.
 
-    A reader that fails after some good frames leaves outputs of those, marked incomplete.
+    A reader that fails after some good frames leaves outputs of those, marked incomplete. What was whole
+    when the process was stopped in another way stays for ``--resume``.
     """
-    with closing(read_ahead(lambda: _read(job, settings), depth=READ_AHEAD)) as items:
-        walk = _Walk(job=job, predictor=predictor, settings=settings, report=report, tally=tally)
-        with walk:
-            walk.through(items)
+    with closing(_work_of(job, settings)) as work:
+        past = _past(work, predictor, tally) if settings.resume else None
+        read = replace(settings.read, done=past.done if past else None)
+        with closing(read_ahead(lambda: _read(job, read), depth=READ_AHEAD)) as items:
+            walk = _Walk(job, predictor, settings, report, tally)
+            with walk:
+                walk.keep(work, past)
+                walk.through(items)
 
 
-def _read(job: Job, settings: Settings) -> Generator[SourceInfo | Frame | Unreadable, None, None]:
+def _work_of(job: Job, settings: Settings) -> Work:
+    """The job's work folder; of no use where one of its formats cannot go on."""
+    usable = not settings.live and all(isinstance(o.format, ResumableFormat) for o in job.outputs)
+    stamps = [p.stat().st_mtime_ns for p in job.item.paths if p.exists()]
+    fingerprint: dict[str, Json] = {
+        "software": SOFTWARE,
+        "input": sidecar.describe_input(job.item),
+        "changed": sha256(repr(stamps).encode()).hexdigest(),
+        "options": sidecar.to_json(settings.options),
+    }
+    return Work.beside(job.outputs[0].path, job.item.stem, fingerprint, usable=usable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    """Where an earlier run was: its last checkpoint."""
+
+    facts: Mapping[str, Json]
+    done: Done
+    model: ModelFacts
+    bad: Unreadable | None
+
+
+def _past(work: Work, predictor: Predictor, tally: Tally) -> _Past | None:
+    """The checkpoint to go on from, taken into ``tally`` and the predictor; None: begin anew."""
+    facts = work.last()
+    if facts is None:
+        return None
+    try:
+        index, before = int(str(facts["index"])), Tally.from_json(facts["tally"])
+        bad = _bad_from(facts["bad"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    model = NO_MODEL
+    if facts.get("model") != sidecar.describe_model(model):
+        model = predictor.facts
+        if facts.get("model") != sidecar.describe_model(model):
+            return None
+        memory = work.memory(facts)
+        if memory is not None and isinstance(predictor, Remembering):
+            predictor.remember(memory)
+    tally.add(before)
+    return _Past(facts=facts, done=Done(index=index, clean=not before.failed), model=model, bad=bad)
+
+
+def _bad_to(bad: Unreadable | None) -> Json:
+    if bad is None:
+        return None
+    error = bad.error
+    told: list[Json] = [error.message, error.subject, error.remedy]
+    return {"index": bad.index, "count": bad.count, "error": told}
+
+
+def _bad_from(facts: Json) -> Unreadable | None:
+    """Inverse of ``_bad_to``; KeyError, TypeError or ValueError if it is none."""
+    if facts is None:
+        return None
+    if not isinstance(facts, dict) or not isinstance(facts["error"], list):
+        raise TypeError("no bad frame")
+    message, subject, remedy = (str(part) for part in facts["error"])
+    error = InputError(message, subject=subject, remedy=remedy)
+    return Unreadable(index=int(str(facts["index"])), error=error, count=int(str(facts["count"])))
+
+
+def _read(job: Job, read: ReadOptions) -> Generator[SourceInfo | Frame | Unreadable, None, None]:
     """Open, read and close in one thread: file libraries keep state per thread."""
     border = translate(
         OSError, MemoryError, to=InputError, subject=job.item.subject, remedy="check that the file is whole"
     )
-    with border, job.adapter.open(job.item, settings.read) as source:
+    with border, job.adapter.open(job.item, read) as source:
         yield source.info
         yield from source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Writer:
-    """One output being written; ``closer`` closes its sink."""
-
-    output: Output
-    staged: Staged
-    sink: Sink
-    closer: _Closer
-
-
-class _Closer(ExitStack):
-    """Closes a sink. After an error, a failure to close is not told: the error itself is."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def __exit__(self, *exc: object) -> None:
-        with writing(self._path) if exc[0] is None else suppress(OSError):
-            super().__exit__(*exc)  # type: ignore[arg-type]
-
-
 class _Walk:
-    """The state of one input on its way through."""
+    """The state of one input on its way through: this thread asks the model, ``lane`` writes."""
 
     def __init__(
-        self, *, job: Job, predictor: Predictor, settings: Settings, report: Report, tally: Tally
+        self, job: Job, predictor: Predictor, settings: Settings, report: Report, tally: Tally
     ) -> None:
         self._job, self._predictor, self._settings, self._report = job, predictor, settings, report
         self._subject = job.item.subject
-        self._stack = ExitStack()
         self._tally = tally
-        self._writers: list[_Writer] = []
+        self._outputs = Outputs(job, settings, report, tally)
+        self._lane = Lane(depth=WRITE_BEHIND)
+        self._work: Work | None = None
+        self._past: _Past | None = None
         self._info: SourceInfo | None = None
-        self._geometry: dict[LayerKind, Geometry] = {}
         self._first_bad: Unreadable | None = None
         self._model = NO_MODEL
         self._notes: dict[str, Json] = {}
+        self._handed = tally.done
+        self._last: tuple[int, Standing] | None = None
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exc: object) -> None:
-        # Leaving without commit removes every part; sinks close before their parts go.
-        self._stack.__exit__(*exc)  # type: ignore[arg-type]
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lane.end(self._outputs.close(exc))
+        if self._work is not None and isinstance(exc, InputError):
+            self._work.clear()  # a second try would end in the same place
+
+    def keep(self, work: Work, past: _Past | None) -> None:
+        """Keep segments of a long clip in ``work``; go on from ``past``."""
+        self._work = work if work.usable else None
+        self._past = past
+        if past is None:
+            return
+        self._handed, self._model, self._first_bad = self._tally.done, past.model, past.bad
+        notes = past.facts.get("notes")
+        self._notes = dict(notes) if isinstance(notes, dict) else {}
 
     def through(self, items: Iterator[tuple[SourceInfo | Frame | Unreadable, float]]) -> None:
         """Take everything the reader gives, then finish the outputs."""
@@ -273,62 +270,90 @@ class _Walk:
                 self._tally.seconds["decode"] += seconds
                 self._take(item)
         except InputError as exc:
-            if not self._tally.done or self._settings.on_error is OnError.STOP:
+            if not self._handed or self._settings.on_error is OnError.STOP:
                 raise
             broken = exc
-        if not self._tally.done:
+        if not self._handed:
             raise self._unusable()
+        self._finish(broken)
+
+    def _finish(self, broken: InputError | None) -> None:
+        self._lane.wait()
+        if self._info is None:
+            raise broken or self._unusable()
         lost = broken or self._lost()
-        for writer in self._writers:
-            self._finish(writer, complete=lost is None)
+        if self._work is not None and self._last is not None:
+            self._checkpoint(*self._last, None)
+        info, now = self._info, self._standing()
+        self._lane.do(lambda: self._outputs.finish(info, now, complete=lost is None))
+        self._lane.wait()
+        if self._work is not None:
+            self._work.clear()
         if lost is not None:
             raise lost
 
     def _take(self, item: SourceInfo | Frame | Unreadable) -> None:
         if isinstance(item, SourceInfo):
-            self._info = item
-            self._report(InputStarted(subject=self._subject, total=item.frames))
-            for message in item.notices:
-                self._report(Notice(subject=self._subject, message=message))
+            self._begin(item)
+        elif self._is_done(item.index if isinstance(item, Unreadable) else item.provenance.index):
+            return
         elif isinstance(item, Unreadable):
             self._skip(item)
         else:
             self._frame(item)
 
+    def _is_done(self, index: int) -> bool:
+        return self._past is not None and index <= self._past.done.index
+
+    def _begin(self, info: SourceInfo) -> None:
+        self._info = info
+        self._report(InputStarted(subject=self._subject, total=info.frames))
+        for message in info.notices:
+            self._report(Notice(subject=self._subject, message=message))
+        if self._past is not None:
+            message = f"goes on where an earlier run was, after {self._handed} frames"
+            self._report(Notice(subject=self._subject, message=message))
+        elif self._work is not None and (info.frames is None or info.frames > SEGMENT_FRAMES):
+            self._work.hold()
+            self._work.empty()
+        else:
+            self._work = None
+        if self._work is not None:
+            self._outputs.keep(self._work, self._past.facts if self._past else None)
+
     def _skip(self, item: Unreadable) -> None:
         self._tally.failed += item.count
         self._first_bad = self._first_bad or item
-        self._report(FrameFailed(subject=self._subject, index=item.index, error=item.error))
+        event = FrameFailed(subject=self._subject, index=item.index, error=item.error)
+        self._lane.do(lambda: self._report(event))  # in its place among the frames that are done
         if self._settings.on_error is OnError.STOP:
             raise item.error
 
     def _frame(self, frame: Frame) -> None:
+        if self._info is None:
+            raise TypeError("a source gave a frame before its info")
         started, loaded = time.perf_counter(), self._tally.seconds["load"]
-        kinds = answers(frame, self._job.kinds)
-        prediction = keep.only(self._predict(frame, kinds), self._settings.classes)
-        inferred = time.perf_counter()
-        if not self._writers:
-            self._open()
-        given = [kind for kind in self._job.kinds if prediction.of(kind) is not None]
-        self._tally.written.update(given)
-        for kind in given:  # a volume's surface and its slices lie differently
-            self._geometry.setdefault(kind, frame.geometry)
-        for writer in self._writers:
-            if writer.output.layer in given:
-                with writing(writer.output.path):
-                    writer.sink.write(frame, prediction)
-        now = time.perf_counter()
-        self._tally.seconds["infer"] += inferred - started - (self._tally.seconds["load"] - loaded)
-        self._tally.seconds["encode"] += now - inferred
-        self._tally.done += 1
-        self._report(
-            FrameDone(
-                subject=self._subject,
-                index=frame.provenance.index,
-                seconds=now - started,
-                kept=prediction.tokens_kept,
-            )
-        )
+        prediction = keep.only(self._predict(frame, answers(frame, self._job.kinds)), self._settings.classes)
+        spent = time.perf_counter() - started - (self._tally.seconds["load"] - loaded)
+        self._tally.seconds["infer"] += spent
+        info, now, index = self._info, self._standing(), frame.provenance.index
+        self._lane.do(lambda: self._outputs.write(info, frame, prediction, now, spent))
+        self._handed += 1
+        self._last = index, now
+        if self._work is not None and self._handed % SEGMENT_FRAMES == 0:
+            self._checkpoint(index, now, self._memory())
+
+    def _standing(self) -> Standing:
+        bad = _bad_to(self._first_bad)
+        return Standing(tally=self._tally.copy(), notes=dict(self._notes), model=self._model, bad=bad)
+
+    def _memory(self) -> Memory | None:
+        return self._predictor.memory() if isinstance(self._predictor, Remembering) else None
+
+    def _checkpoint(self, index: int, now: Standing, memory: Memory | None) -> None:
+        work = self._work
+        if work is not None:
+            self._lane.do(lambda: self._outputs.checkpoint(work, index, now, memory))
 
     def _predict(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction:
         measured = tuple(layer for layer in frame.measured if layer.kind in kinds)
@@ -340,8 +365,7 @@ class _Walk:
         self._tally.modelled += 1
         for stage, seconds in prediction.seconds.items():
             self._tally.seconds[f"infer.{stage}"] += seconds
-        for name, note in prediction.notes.items():
-            self._notes.setdefault(name, note)
+        self._notes.update(prediction.notes)  # the last word on a clip counts (its focal length)
         return prediction
 
     def _load(self) -> ModelFacts:
@@ -350,30 +374,6 @@ class _Walk:
         facts = self._predictor.facts
         self._tally.seconds["load"] += time.perf_counter() - started
         return facts
-
-    def _open(self) -> None:
-        """Open the outputs once the first frame has told which model answers."""
-        if self._info is None:
-            raise TypeError("a source gave a frame before its info")
-        for output in self._job.outputs:
-            staged = self._stack.enter_context(Staged(output.path, overwrite=output.overwrite))
-            closer = self._stack.enter_context(_Closer(output.path))
-            with writing(output.path):
-                opened = output.format.open(staged.part, self._sink_job(output, self._info))
-                sink = closer.enter_context(opened)
-            self._writers.append(_Writer(output=output, staged=staged, sink=sink, closer=closer))
-
-    def _sink_job(self, output: Output, info: SourceInfo) -> SinkJob:
-        return SinkJob(
-            info=info,
-            layer=output.layer,
-            table=TABLE_OF[info.modality],
-            look=self._settings.looks[info.modality],
-            model=self._model,
-            software=SOFTWARE,
-            tasks=self._settings.tasks,
-            options=self._settings.options,
-        )
 
     def _unusable(self) -> BananaError:
         if self._first_bad is not None:
@@ -389,55 +389,6 @@ class _Walk:
         lost = "parts of it" if many else f"{failed} of {failed + self._tally.done} frames"
         message = f"{lost} could not be read ({error.message})"
         return InputError(message, subject=self._subject, remedy=error.remedy)
-
-    def _finish(self, writer: _Writer, *, complete: bool) -> None:
-        """Close one output, put it under its name, write its sidecar and tell."""
-        output = writer.output
-        if not self._tally.written[output.layer]:
-            message = f"no frame gives {output.layer.value}, so {output.path.name} is not written"
-            self._report(Notice(subject=self._subject, message=message))
-            return
-        started = time.perf_counter()
-        with writing(output.path):
-            encoding = writer.sink.finish()
-            writer.closer.close()
-        self._tally.seconds["encode"] += time.perf_counter() - started
-        facts = self._facts(output, encoding, complete=complete)
-        side = sidecar.sidecar_path(output.path)
-        with Staged(side, overwrite=output.overwrite or sidecar.read(side) is not None) as staged:
-            atomic.fill(staged, sidecar.dumps(facts) + "\n")
-            writer.staged.commit()
-            staged.commit()
-        self._report(OutputDone(subject=self._subject, path=output.path, sidecar=side, facts=facts))
-
-    def _facts(self, output: Output, encoding: Mapping[str, Json], *, complete: bool) -> dict[str, object]:
-        """The sidecar of one output, in the order in which a person reads it."""
-        if self._info is None:
-            raise TypeError("an output was finished before its input was opened")
-        tally = self._tally
-        facts: dict[str, object] = {
-            "schema": sidecar.OUTPUT_SCHEMA,
-            "software": SOFTWARE,
-            "output": output.path.name,
-            "layer": output.layer,
-            "format": output.format.name,
-            "complete": complete,
-            "frames_done": tally.written[output.layer],
-            "frames_failed": tally.failed,
-            "encoding": encoding,
-            "input": sidecar.describe_input(self._job.item),
-            "source": sidecar.describe_source(self._info),
-            "geometry": sidecar.describe_geometry(self._geometry.get(output.layer)),
-            "model": sidecar.describe_model(self._model),
-            "tokens_kept": tally.tokens_kept(),
-            "options": self._settings.options,
-            "seconds": {k: round(v, 6) for k, v in sorted(tally.seconds.items())},
-            "notes": self._notes,
-            "notices": list(self._info.notices),
-        }
-        if output.layer is LayerKind.MASKS:
-            facts["classes"] = sidecar.describe_classes(TABLE_OF[self._info.modality], self._settings.classes)
-        return facts
 
 
 def answers(frame: Frame, wanted: frozenset[LayerKind]) -> frozenset[LayerKind]:

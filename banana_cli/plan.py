@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,6 +199,7 @@ def settle(output: Output, opened: Opened, wish: Wish) -> Output | None:
         output = replace(output, overwrite=True)
     if not wish.resume:
         return output
+    _mend(output.path)
     facts = sidecar.read(sidecar.sidecar_path(output.path))
     if facts is None:
         return output
@@ -207,6 +209,19 @@ def settle(output: Output, opened: Opened, wish: Wish) -> Output | None:
     same_options = facts.get("options") == sidecar.to_json(wish.options or {})
     same = same_input and same_options and _same_weights(facts, wish)
     return None if output.path.exists() and same else output
+
+
+def _mend(path: Path) -> None:
+    """Give an output its sidecar if a run was killed between the renames of the two."""
+    side = sidecar.sidecar_path(path)
+    if os.path.lexists(side) or not path.exists():
+        return
+    for part in atomic.parts_of(side):
+        facts = sidecar.read(part) or {}
+        if facts.get("output") == path.name and facts.get("bytes") == atomic.bytes_of(path):
+            with atomic.writing(side):
+                os.replace(part, side)
+            return
 
 
 def _same_weights(facts: Mapping[str, Json], wish: Wish) -> bool:
@@ -223,17 +238,26 @@ class Obeys(Protocol):
     obeys: frozenset[str]
 
 
+_OF_DEPTH = frozenset({"depth-encoding"})
+
+
 def refuse_idle(names: Iterable[str], jobs: Sequence[Job]) -> None:
-    """UsageError for an option on how depth is stored where no output of the run can obey it."""
-    formats = [o.format for job in jobs for o in job.outputs if o.layer is LayerKind.DEPTH]
+    """UsageError for an option on how values are stored that no output of the run can obey."""
+    outputs = [o for job in jobs for o in job.outputs]
     for name in names:
+        depth = name in _OF_DEPTH
+        formats = [o.format for o in outputs if not depth or o.layer is LayerKind.DEPTH]
         if jobs and not any(isinstance(f, Obeys) and name in f.obeys for f in formats):
-            used = ", ".join(sorted({f.name for f in formats}))
-            raise UsageError(
-                f"cannot act on depth as {used}" if used else "no depth is written",
-                subject=f"--{name}",
-                remedy="add --format png, or leave it out" if used else "ask for depth, or leave it out",
-            )
+            raise _idle(name, "depth" if depth else "outputs", sorted({f.name for f in formats}))
+
+
+def _idle(name: str, what: str, used: Sequence[str]) -> UsageError:
+    instead = "png" if name in _OF_DEPTH else "xyz, mbtiles or pmtiles"
+    return UsageError(
+        f"cannot act on {what} as {', '.join(used)}" if used else f"no {what} is written",
+        subject=f"--{name}",
+        remedy=f"add --format {instead}, or leave it out" if used else f"ask for {what}, or leave it out",
+    )
 
 
 def refuse_unknown(names: Sequence[str], formats: Mapping[str, SinkFormat]) -> None:

@@ -5,10 +5,10 @@ Shapes are (rows, columns). Arrays are never changed after they were handed on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +127,22 @@ class Geometry(Protocol):
         """Facts for the sidecar; never a patient's identity."""
 
 
+@runtime_checkable
+class Placed(Geometry, Protocol):
+    """A geometry whose pixels differ in size from place to place, as those of a map do."""
+
+    def crop(self, window: Window) -> Geometry:
+        """That of a part of these pixels; the size of a pixel is that at its middle."""
+
+
+@runtime_checkable
+class Lens(Hashable, Protocol):
+    """A geometry that knows the ray of every pixel: a camera's principal point and distortion."""
+
+    def rays(self, x: F64, y: F64) -> tuple[F64, F64]:
+        """(X / Z, Y / Z) of the rays through pixel positions; the middle of the first pixel is (0, 0)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """How one model channel is cut from the physical values: ``band`` clipped to [low, high]."""
@@ -149,18 +165,37 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """How the model looks at a scene: squares of ``tile`` working pixels, ``overlap`` of them shared.
+
+    A working pixel is ``shrink`` pixels of the file. ``phase`` (rows, columns): how many of the file's
+    pixels lie between a corner of the lattice of looks and the scene's first pixel.
+    """
+
+    tile: int = 512
+    overlap: int = 64
+    shrink: int = 1
+    phase: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Which part of which input a frame is. ``source`` is a label for people, never an identity.
 
+    ``clip``: the film whose next picture this is, for a model that keeps the last ones in mind; None: it
+    stands alone. No two inputs of a run share one, and the frames of a clip come in the order of ``index``.
     ``window`` is where the frame's pixels lie in the whole scene (None: they are the whole), and
-    ``core`` the part of that window which this frame answers for; the rest is halo.
+    ``core`` the part of that window which this frame answers for; the rest is halo. ``looks``: how the
+    model is to look at the scene (None: as its own options say), one object for all frames of a scene.
     """
 
     source: str
     index: int
+    clip: str | None = None
     window: Window | None = None
     core: Window | None = None
     scene_shape: tuple[int, int] | None = None
+    looks: Looks | None = None
     time_s: float | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
 
@@ -216,17 +251,23 @@ def _check(name: str, array: NDArray[np.generic], dtype: type[np.generic], shape
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mask:
-    """Class ids (H, W) uint8, NO_CLASS where ``valid`` is False."""
+    """Class ids (H, W) uint8, NO_CLASS where ``valid`` is False.
+
+    ``confidence`` (H, W) uint8: the model's probability of the class, in 1/255; None where nobody asked.
+    """
 
     ids: U8
     valid: Bool
     table: ClassTable
+    confidence: U8 | None = None
 
     kind = LayerKind.MASKS
 
     def __post_init__(self) -> None:
         _check("Mask.ids", self.ids, np.uint8, self.valid.shape)
         _check("Mask.valid", self.valid, np.bool_, self.ids.shape)
+        if self.confidence is not None:
+            _check("Mask.confidence", self.confidence, np.uint8, self.ids.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -273,7 +314,8 @@ class Frame:
     ``pixels`` (C, H, W) float32 in the units of ``bands``; ``valid`` (H, W) is False on nodata and
     padding; ``views`` (1 or 3) cut the model's channels out of the bands; ``measured`` holds layers
     that the data itself gives exactly (a volume's surface, a height raster's normals): they are
-    passed on as they are and the model is not asked for them.
+    passed on as they are and the model is not asked for them. ``beside``: the pictures next to it in a
+    volume, on the same pixels, for a model that heeds them; they have none beside them themselves.
     """
 
     pixels: F32
@@ -284,6 +326,7 @@ class Frame:
     geometry: Geometry
     provenance: Provenance
     measured: tuple[Layer, ...] = ()
+    beside: tuple[Frame, ...] = ()
 
     def __post_init__(self) -> None:
         _check("Frame.pixels", self.pixels, np.float32, (len(self.bands), *self.valid.shape))

@@ -11,7 +11,7 @@ import numpy as np
 from banana_cli.types import F32, U8
 from banana_cli.worlds.street import StreetScene
 
-SEED, SECONDS, FPS, HEIGHT, WIDTH, RATE = 280, 6, 25, 360, 640, 22050
+SEED, SECONDS, FPS, HEIGHT, WIDTH, RATE = 1143, 6, 25, 360, 640, 22050
 
 
 def picture(scene: StreetScene, time_s: float) -> U8:

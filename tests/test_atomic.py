@@ -126,3 +126,19 @@ def test_a_failed_rename_leaves_the_old_folder(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(OutputError, match="I/O error"):
             staged.commit()
     assert names(tmp_path) == {"a.masks", "a.masks/old.png", "a.masks.json"}
+
+
+def test_what_a_killed_run_left_beside_its_part_goes_too(tmp_path: Path) -> None:
+    final, dead = tmp_path / "s.masks.tif", part_name(tmp_path / "s.masks.tif", 2**22 + 1)
+    alive = part_name(final, os.getppid())
+    left = [dead, dead.with_name(dead.name + ".mosaic"), dead.with_name(dead.name + ".aux.xml")]
+    kept = [
+        alive.with_name(alive.name + ".mosaic"),
+        tmp_path / ".s.masks.2.part.json",
+        tmp_path / "s.tif.mosaic",
+    ]
+    for path in (*left[1:], *kept):
+        path.write_text("x")
+    with Staged(final):
+        assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)

@@ -166,7 +166,7 @@ def test_a_scaled_spot_keeps_its_centre(long: int, short: int, tall: bool, data:
 def test_bands_of_rows_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = frame_of(np.random.default_rng(1).random((3, 700, 900)))
     whole = glass().predict(frame, ALL)
-    monkeypatch.setattr("banana_cli.infer._BAND_BYTES", 900 * 24 * 4 * 7)
+    monkeypatch.setattr("banana_cli.infer_decode._BAND_BYTES", 900 * 24 * 4 * 7)
     banded = glass().predict(frame, ALL)
     assert (whole.get(Mask).ids == banded.get(Mask).ids).mean() > 0.999  # but for rounding
     assert np.allclose(whole.get(Depth).values, banded.get(Depth).values, rtol=5e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pydicom
 import pytest
 import rasterio
+from PIL import Image
 
 from banana_cli.classes import TABLE_OF
 from banana_cli.cli.world import EngineOptions
@@ -74,13 +77,25 @@ def _wall(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("name", CLIPS)
 def test_every_frame_of_a_clip_keeps_its_time(name: str, tmp_path: Path) -> None:
     source = DATA / name
-    Here(quick)("segment", source, "-o", tmp_path)
-    output = tmp_path / f"{source.stem}.masks.mp4"
-    (ours, size), (theirs, same) = reopen.times(output), reopen.times(source)
-    assert size == same or size == tuple(n + n % 2 for n in same)
-    assert reopen.same_times(theirs, ours, Fraction(1, 10_000))
-    assert [data for _, data in reopen.sound(output)] == [data for _, data in reopen.sound(source)]
-    reopen.sidecar(output)
+    Here(quick)("segment", source, "--format", "mp4,mkv,frames", "-o", tmp_path)
+    theirs, same = reopen.times(source)
+    with av.open(str(source)) as clip:
+        base = clip.streams.video[0].time_base
+    sound = [data for _, data in reopen.sound(source)]
+    for ending in (".mp4", ".mkv"):
+        output = tmp_path / f"{source.stem}.masks{ending}"
+        ours, size = reopen.times(output)
+        assert size == same
+        assert [round(t / base) for t in ours] == [t / base for t in theirs]
+        assert [data for _, data in reopen.sound(output)] == sound
+        reopen.sidecar(output)
+    folder = tmp_path / f"{source.stem}.masks"
+    rows = json.loads((folder / "index.json").read_bytes())["frames"]
+    assert [row["pts"] * Fraction(*row["time_base"]) for row in rows] == theirs
+    assert sorted(p.name for p in folder.glob("*.png")) == [row["file"] for row in rows]
+    with Image.open(folder / rows[-1]["file"]) as picture:
+        assert picture.size == same
+    reopen.sidecar(folder)
 
 
 @pytest.mark.parametrize("name", CLIPS)

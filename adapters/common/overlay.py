@@ -5,37 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from banana_cli.adapter import Sink, SinkJob, SourceInfo
 from banana_cli.errors import OutputError
-from banana_cli.paint import paint_frame
-from banana_cli.types import U8, Bool, Domain, Frame, Json, Layer, LayerKind, Mask, Prediction
+from banana_cli.paint import over, paint_frame
+from banana_cli.types import U8, Domain, Frame, Json, Layer, LayerKind, Mask, Prediction
 
 from .canvas import Canvas, frame_name, is_many, is_scene, placed, refuse_large
-
-_TINT: Final = np.float32(0.45)
-_EDGE: Final = np.float32(0.35)
-
-
-def edges(mask: Mask, part: tuple[slice, slice]) -> Bool:
-    """Pixels of ``part`` whose right or lower neighbour in it is of another class."""
-    found = np.zeros(mask.ids.shape, np.bool_)
-    ids, inside = mask.ids[part], found[part]
-    inside[:, :-1] |= ids[:, :-1] != ids[:, 1:]
-    inside[:-1] |= ids[:-1] != ids[1:]
-    return found & mask.valid
-
-
-def over(picture: U8, colours: U8, mask: Mask, part: tuple[slice, slice]) -> U8:
-    """Class colours over the picture, edges darker; the picture alone where there is no answer."""
-    tint = np.where(mask.valid, _TINT, np.float32(0.0))[..., None]
-    blend = picture * (1 - tint) + colours * tint
-    blend[edges(mask, part)] *= _EDGE
-    result: U8 = np.rint(blend).astype(np.uint8)
-    return result
 
 
 def compose(frame: Frame, layer: Layer, colours: U8) -> U8:

@@ -1,14 +1,17 @@
-"""Statistics as CSV: one row a class and frame for masks, one row a frame for depth and normals.
+"""Statistics as CSV or JSON: one row a class and frame for masks, one a frame for depth and normals.
 
-The blocks of a scene count together as frame 0. Medians and percentiles come from a histogram of the
-16-bit depth code, so they are exact to half a step of it however large the scene.
+The blocks of a scene count together as frame 0; slices of a volume count once more together, as frame
+"all". Masks of scans also give volumes in ml and the mean of the picture's own values (HU in CT).
+Medians and percentiles come from a histogram of the 16-bit depth code, so they are exact to half a step
+of it however large the scene.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol, TextIO
@@ -41,13 +44,23 @@ _COLUMNS: Final[dict[LayerKind, tuple[str, ...]]] = {
     ),
     LayerKind.NORMALS: ("pixels", "valid_share", "mean_x", "mean_y", "mean_z", "median_tilt_deg"),
 }  # fmt: skip
+_OF_SCANS: Final = ("volume_ml", "mean", "mean_unit")
+_ALL: Final = "all"
 _CODES: Final = 65536
 _TILTS: Final = 3600  # twentieths of a degree from the viewer
 
 
-def number(value: float) -> Cell:
-    """A number for a cell: up to seven digits, empty for none."""
+def number(value: Cell) -> Cell:
+    """A cell of CSV: numbers with up to seven digits, empty for none."""
+    if not isinstance(value, float):
+        return value
     return f"{value:.7g}" if math.isfinite(value) else ""
+
+
+def _json(value: Cell) -> Json:
+    """A cell of JSON: the same digits, null for none."""
+    text = number(value)
+    return float(text) if isinstance(value, float) and text != "" else (None if text == "" else text)
 
 
 class _Count(Protocol):
@@ -57,38 +70,72 @@ class _Count(Protocol):
         """Count the part of a frame that it answers for."""
 
     def rows(self) -> Iterator[Sequence[Cell]]:
-        """The cells after frame and time."""
+        """The cells after frame and time; NaN and "" for what is not known."""
 
 
 class MaskCount:
-    """Pixels and area of each class; shares are of all pixels with data, whichever classes are kept."""
+    """Pixels and area of each class; shares are of all pixels with data, whichever classes are kept.
 
-    def __init__(self, table: ClassTable) -> None:
-        self._table = table
+    ``scan``: also volume, where slices say how thick they are, and the mean of the values of one band.
+    """
+
+    def __init__(self, table: ClassTable, *, scan: bool = False) -> None:
+        self._table, self._scan = table, scan
         self._pixels = np.zeros(len(table), np.int64)
         self._area = np.zeros(len(table), np.float64)
-        self._seen = 0
-        self._unit = ""
+        self._volume = np.zeros(len(table), np.float64)
+        self._sum = np.zeros(len(table), np.float64)
+        self._seen = self._frames = 0
+        self._unit = self._value_unit = ""
 
     def take(self, layer: Layer, frame: Frame, part: tuple[slice, slice]) -> None:
         """Count the ids of a part."""
         if not isinstance(layer, Mask):
             raise TypeError(f"{layer.kind} are no masks")
-        found = np.bincount(layer.ids[part][layer.valid[part]], minlength=256)[: len(self._table)]
+        valid = layer.valid[part]
+        ids = layer.ids[part][valid]
+        found = np.bincount(ids, minlength=256)[: len(self._table)]
         self._pixels += found
+        self._frames += 1
         self._seen += int(np.count_nonzero(frame.valid[part]))
         pitch = frame.geometry.pitch()
         if pitch is not None:
             self._area += found * abs(pitch.row * pitch.col)
             self._unit = f"{pitch.unit.value}2"
+            thick = frame.provenance.extra.get("extent_mm")
+            self._volume += found * abs(pitch.row * pitch.col) * _millilitres(thick)
+        if self._scan and len(frame.bands) == 1:
+            values = frame.pixels[0][part][valid]
+            self._sum += np.bincount(ids, weights=values, minlength=256)[: len(self._table)]
+            self._value_unit = frame.bands[0].unit
+
+    @property
+    def _many_slices(self) -> bool:
+        """Whether areas would add up to none: those of a scene's blocks do, those of slices do not."""
+        return self._scan and self._frames > 1
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether several slices have been counted, each of a known thickness."""
+        return self._many_slices and bool(np.isfinite(self._volume).all()) and bool(self._unit)
 
     def rows(self) -> Iterator[Sequence[Cell]]:
         """One row a class, absent classes included."""
         total = max(self._seen, 1)
         for c in self._table.classes:
             count = int(self._pixels[c.id])
-            area = number(float(self._area[c.id])) if self._unit else ""
-            yield (c.id, c.name, count, number(count / total), area, self._unit)
+            area = float(self._area[c.id]) if self._unit and not self._many_slices else math.nan
+            cells = (c.id, c.name, count, count / total, area, self._unit)
+            yield (*cells, *self._of_scan(c.id, count)) if self._scan else cells
+
+    def _of_scan(self, k: int, count: int) -> tuple[Cell, ...]:
+        mean = float(self._sum[k]) / count if count and self._value_unit else math.nan
+        return (float(self._volume[k]) if self._unit else math.nan, mean, self._value_unit)
+
+
+def _millilitres(thickness_mm: Json) -> float:
+    """The volume below a square millimetre; NaN where it is not known how thick it is."""
+    return thickness_mm / 1000 if isinstance(thickness_mm, float) else math.nan
 
 
 class DepthCount:
@@ -124,8 +171,8 @@ class DepthCount:
         cells = (self._low, p05, median, mean, p95, self._high)
         yield (
             total,
-            number(total / max(self._seen, 1)),
-            *map(number, cells),
+            total / max(self._seen, 1),
+            *cells,
             self._code.unit.value,
             self._kind,
         )
@@ -162,7 +209,7 @@ class NormalsCount:
         mean = self._sum / total if total else np.full(3, np.nan)
         middle = quantile(self._tilts, 0.5)
         tilt = math.nan if middle is None else middle * (180 / _TILTS)
-        yield (total, number(total / max(self._seen, 1)), *(number(float(m)) for m in mean), number(tilt))
+        yield (total, total / max(self._seen, 1), *(float(m) for m in mean), float(tilt))
 
 
 def quantile(counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]], share: float) -> int | None:
@@ -174,18 +221,18 @@ def quantile(counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]], share: flo
     return int(np.searchsorted(np.cumsum(counts), rank, side="right"))
 
 
-class _CsvSink:
-    """One CSV file."""
+class _TableSink:
+    """Counts frame by frame; what becomes of a row is the format's own."""
 
-    def __init__(self, file: TextIO, job: SinkJob) -> None:
-        self._job = job
-        self._out = csv.writer(file, lineterminator="\n")
-        self._out.writerow(_WHERE + _COLUMNS[job.layer])
+    def __init__(self, job: SinkJob, put: Callable[[Sequence[Cell]], None]) -> None:
+        self._job, self._put = job, put
+        self._scan = job.layer is LayerKind.MASKS and job.info.domain is Domain.MEDICAL
         self._scene = self._fresh() if is_scene(job.info) else None
+        self._volume = MaskCount(job.table, scan=True) if self._scan else None
 
     def _fresh(self) -> _Count:
         if self._job.layer is LayerKind.MASKS:
-            return MaskCount(self._job.table)
+            return MaskCount(self._job.table, scan=self._scan)
         return DepthCount() if self._job.layer is LayerKind.DEPTH else NormalsCount()
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
@@ -193,21 +240,31 @@ class _CsvSink:
         layer = prediction.of(self._job.layer)
         if layer is None:
             return
-        count = self._scene or self._fresh()
-        count.take(layer, frame, placed(frame)[1])
+        count, part = self._scene or self._fresh(), placed(frame)[1]
+        count.take(layer, frame, part)
+        if self._volume is not None:
+            self._volume.take(layer, frame, part)
         if self._scene is None:
             time_s = frame.provenance.time_s
-            self._put(count, frame.provenance.index, "" if time_s is None else f"{time_s:.6f}")
+            self._rows(count, frame.provenance.index, "" if time_s is None else f"{time_s:.6f}")
 
-    def _put(self, count: _Count, index: int, time: str) -> None:
-        self._out.writerows((index, time, *row) for row in count.rows())
+    def _rows(self, count: _Count, index: Cell, time: str) -> None:
+        for row in count.rows():
+            self._put((index, time, *row))
 
     def finish(self) -> dict[str, Json]:
-        """Write the counts of a scene."""
+        """Write the counts of a scene or of a volume."""
         if self._scene is not None:
-            self._put(self._scene, 0, "")
-        columns: list[Json] = list(_WHERE + _COLUMNS[self._job.layer])
-        return {"encoding": "csv", "kind": "statistics", "columns": columns}
+            self._rows(self._scene, 0, "")
+        if self._volume is not None and self._volume.is_volume:
+            self._rows(self._volume, _ALL, "")
+        return {"encoding": "csv", "kind": "statistics", "columns": list(columns(self._job))}
+
+
+def columns(job: SinkJob) -> tuple[str, ...]:
+    """The names of a row's cells."""
+    scan = job.layer is LayerKind.MASKS and job.info.domain is Domain.MEDICAL
+    return _WHERE + _COLUMNS[job.layer] + (_OF_SCANS if scan else ())
 
 
 class CsvFormat:
@@ -225,7 +282,49 @@ class CsvFormat:
     def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
         """Write one table."""
         with part.open("w", encoding="utf-8", newline="") as file:
-            yield _CsvSink(file, job)
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(columns(job))
+            yield _TableSink(job, lambda row: out.writerow(map(number, row)))
+
+
+class JsonFormat:
+    """The format "json": the same table as a list of objects."""
+
+    name: str = "json"
+    domains: frozenset[Domain] = frozenset(Domain)
+    layers: frozenset[LayerKind] = frozenset(LayerKind)
+
+    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
+        """Never ".json" alone: that is a sidecar's."""
+        return ".stats.json"
+
+    @contextmanager
+    def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
+        """Write one table, row by row."""
+        names = columns(job)
+        with part.open("w", encoding="utf-8") as file:
+            yield _JsonSink(file, names, job)
+
+
+class _JsonSink(_TableSink):
+    """A JSON object with the rows in a list, one a line."""
+
+    def __init__(self, file: TextIO, names: Sequence[str], job: SinkJob) -> None:
+        super().__init__(job, self._line)
+        self._file, self._names, self._between = file, names, "\n"
+        file.write('{"schema": "banana-statistics-1", "rows": [')
+
+    def _line(self, row: Sequence[Cell]) -> None:
+        cells = dict(zip(self._names, map(_json, row), strict=True))
+        self._file.write(self._between + json.dumps(cells, ensure_ascii=False, allow_nan=False))
+        self._between = ",\n"
+
+    def finish(self) -> dict[str, Json]:
+        """Write the counts of a scene or of a volume, and close the list."""
+        facts = super().finish()
+        self._file.write("\n]}\n")
+        return facts | {"encoding": "json"}
 
 
 CSV = CsvFormat()
+JSON = JsonFormat()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from banana_cli.adapter import InputItem, Source, SourceInfo, read_head
+from banana_cli.adapter import InputItem, Source, SourceInfo, numbered, read_head
 from banana_cli.errors import InputError
 from banana_cli.options import ReadOptions
 from banana_cli.types import Domain
@@ -19,18 +19,26 @@ class DrivingAdapter:
 
     name = "driving"
     domain = Domain.DRIVING
-    accepts = frozenset({"start", "end", "fps", "vid-stride", "no-audio", "focal", "fov"})
+    accepts = frozenset({"start", "end", "fps", "vid-stride", "no-audio", "no-steady", "focal", "fov"})
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Whether the first bytes are those of a clip or a photograph."""
         return content(head) is not None
 
+    def follows(self, head: bytes) -> bool:
+        """Clips are read while they come."""
+        return content(head) is Content.VIDEO
+
     def group(self, paths: Sequence[Path], *, root: Path | None) -> Sequence[InputItem]:
-        """One job a file; the tree below ``root`` is mirrored."""
-        return [InputItem(paths=(p,), stem=p.stem, folder=_folder(p, root)) for p in paths]
+        """One job a file, one for a pattern of numbered pictures; the tree below ``root`` is mirrored."""
+        return [_item(p, _folder(p, root)) for p in paths]
 
     def inspect(self, item: InputItem, options: ReadOptions) -> SourceInfo:
         """Headers and the first frame's properties. InputError if it cannot be read."""
+        if len(item.paths) > 1:
+            from .sequence import inspect_sequence
+
+            return inspect_sequence(item, options)
         if _kind(item) is Content.PICTURE:
             from .images import inspect_picture
 
@@ -41,6 +49,10 @@ class DrivingAdapter:
 
     def open(self, item: InputItem, options: ReadOptions) -> AbstractContextManager[Source]:
         """Open for reading frames. InputError if it cannot be read."""
+        if len(item.paths) > 1:
+            from .sequence import open_sequence
+
+            return open_sequence(item, options)
         if _kind(item) is Content.PICTURE:
             from .images import open_picture
 
@@ -48,6 +60,15 @@ class DrivingAdapter:
         from .read import open_video
 
         return open_video(item, options)
+
+
+def _item(path: Path, folder: Path) -> InputItem:
+    if path.exists() or len(numbered(path)) < 2:
+        single = path if path.exists() else next((p for _, p in numbered(path)), path)
+        return InputItem(paths=(single,), stem=single.stem, folder=folder)
+    from .sequence import sequence_item
+
+    return sequence_item(path, folder)
 
 
 def _folder(path: Path, root: Path | None) -> Path:

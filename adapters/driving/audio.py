@@ -32,13 +32,20 @@ class AudioCopy:
         self._scale = Fraction(1)
         self._problem = ""
 
-    def attach(self, output: OutputContainer, container_name: str) -> None:
-        """Open the input's sound and declare its streams in the output."""
+    def attach(self, output: OutputContainer, container_name: str, *, live: bool = False) -> None:
+        """Open the input's sound and declare its streams in the output.
+
+        A ``live`` mp4 begins with a header that must know the sound; a transport stream's AAC tells it
+        in its packets only, so that is left out.
+        """
         if not self._info.audio:
             return
         self._source = source = open_container(self._info.path)
         for track in self._info.audio:
             stream = source.streams[track.index]
+            if live and track.codec == "aac" and not stream.codec_context.extradata:
+                self._left_out.append("aac of a transport stream cannot be in a growing mp4")
+                continue
             try:
                 target = output.add_stream_from_template(stream)
             except ValueError:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import numpy as np
+
 from banana_cli.errors import UsageError
 from banana_cli.options import CameraOptions
-from banana_cli.types import Json, Pitch
+from banana_cli.types import F64, Json, Pitch
 
 # CIPA: the 35 mm equivalent compares diagonals, and a film frame is 36 mm x 24 mm.
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 CALIBRATION_LIMIT_BYTES = 1 << 20
+_DISTORTIONS = (0, 4, 5, 8, 12, 14)  # how many numbers OpenCV's models have
 
 
 class CameraSource(StrEnum):
@@ -54,6 +58,25 @@ class PinholeCamera:
         if self.distortion:
             facts["distortion"] = list(self.distortion)
         return facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibratedCamera(PinholeCamera):
+    """A camera whose every pixel's ray is known; ``focals`` are (x, y), ``distortion`` as in OpenCV."""
+
+    focals: tuple[float, float]
+
+    def rays(self, x: F64, y: F64) -> tuple[F64, F64]:
+        """(X / Z, Y / Z) of the rays through pixel positions."""
+        import cv2
+
+        (fx, fy), (cx, cy) = self.focals, self.centre
+        if not any(self.distortion):
+            return (x - cx) / fx, (y - cy) / fy
+        points = np.stack([x.ravel(), y.ravel()], axis=-1)[:, None]
+        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        found = cv2.undistortPoints(points, matrix, np.array(self.distortion))
+        return found[:, 0, 0].reshape(x.shape), found[:, 0, 1].reshape(y.shape)
 
 
 def find_camera(
@@ -108,7 +131,7 @@ def _from_file(path: Path, shape: tuple[int, int]) -> tuple[PinholeCamera | None
         camera = _parse(json.loads(data), shape)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as exc:
         return None, (f"{path.name} is not used, it is no camera calibration ({type(exc).__name__}: {exc})",)
-    return camera, (f"the focal length is taken from {path.name}",)
+    return camera, (f"the camera is taken from {path.name}",)
 
 
 def _parse(facts: object, shape: tuple[int, int]) -> PinholeCamera:
@@ -119,14 +142,26 @@ def _parse(facts: object, shape: tuple[int, int]) -> PinholeCamera:
     width, height = (float(v) for v in facts.get("size", (shape[1], shape[0])))
     fx, fy, cx, cy = float(matrix[0][0]), float(matrix[1][1]), float(matrix[0][2]), float(matrix[1][2])
     by_col, by_row = shape[1] / width, shape[0] / height
-    focal = math.sqrt(fx * by_col * fy * by_row)
+    focals = (fx * by_col, fy * by_row)
+    focal = math.sqrt(focals[0] * focals[1])
+    distortion = _distortion(facts.get("dist", ()))
     if not (math.isfinite(focal) and focal > 0 and math.isfinite(cx) and math.isfinite(cy)):
         raise ValueError("the focal length is not a positive number")
     if not 0.98 < by_col / by_row < 1.02:
         raise ValueError(f"made for {width:g}x{height:g}, the picture is {shape[1]}x{shape[0]}")
-    return PinholeCamera(
+    return CalibratedCamera(
         focal=focal,
+        focals=focals,
         centre=((cx + 0.5) * by_col - 0.5, (cy + 0.5) * by_row - 0.5),
         source=CameraSource.FILE,
-        distortion=tuple(float(v) for v in facts.get("dist", ())),
+        distortion=distortion,
     )
+
+
+def _distortion(values: Iterable[object]) -> tuple[float, ...]:
+    """Numbers in OpenCV's order, filled up with zeros. ValueError if they are none of its models."""
+    given = tuple(float(str(value)) for value in values)
+    length = next((n for n in _DISTORTIONS if n >= len(given)), None)
+    if length is None or not all(math.isfinite(value) for value in given):
+        raise ValueError("the distortion is none of OpenCV's models")
+    return given + (0.0,) * (length - len(given))

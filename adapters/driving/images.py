@@ -22,6 +22,8 @@ from .info import BANDS, MAX_PIXELS, VIEWS, PictureInfo
 from .turn import from_exif
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+# A frame of as many pixels takes 0.3 GB. Real pictures of that size have less than 20 pixels a byte.
+_LARGE_PIXELS, _MOST_PIXELS_A_BYTE = 25_000_000, 60
 _REMEDY = "open it with another program; if it is broken, copy or export it again"
 _ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
 _FOCAL_MM, _FOCAL_35MM = 0x920A, 0xA405
@@ -103,7 +105,7 @@ def inspect_picture(item: InputItem, options: ReadOptions) -> PictureInfo:
 def _refuse_video_options(part: VideoOptions, subject: str) -> None:
     if part != VideoOptions():
         raise UsageError(
-            "--start, --end, --fps, --vid-stride and --no-audio cannot act on a picture",
+            "--start, --end, --fps, --vid-stride, --no-audio and --no-steady cannot act on a picture",
             subject=subject,
             remedy="leave them out, or run the pictures apart from the clips",
         )
@@ -147,7 +149,19 @@ def _header(item: InputItem) -> Iterator[Image.Image]:
                 subject=item.subject,
                 remedy="scale it down first",
             )
+        _refuse_bomb(item, picture.width * picture.height)
         yield picture
+
+
+def _refuse_bomb(item: InputItem, pixels: int) -> None:
+    """InputError for a large picture in a file so small that it can only be one colour, or an attack."""
+    size = item.paths[0].stat().st_size
+    if pixels > _LARGE_PIXELS and pixels > size * _MOST_PIXELS_A_BYTE:
+        raise InputError(
+            f"{pixels} pixels in {size} bytes are no photograph; it is not unpacked",
+            subject=item.subject,
+            remedy="leave it out, or scale it down with another program",
+        )
 
 
 def _png_bits(item: InputItem) -> int:

@@ -9,17 +9,31 @@ from pathlib import Path
 
 from banana_cli.adapter import SourceInfo
 from banana_cli.options import VideoOptions
-from banana_cli.types import Band, Json, View
+from banana_cli.types import Band, Json
+from banana_cli.types import View as Cut
 
 from .geometry import PinholeCamera
 from .turn import Turn
 
 # 8 bits everywhere: pixels are float 0..255 whatever the file's depth is.
 BANDS = tuple(Band(name=name, unit="1") for name in ("red", "green", "blue"))
-VIEWS = tuple(View(band=band, low=0.0, high=255.0) for band in range(3))
+VIEWS = tuple(Cut(band=band, low=0.0, high=255.0) for band in range(3))
 
 # Bound on one picture's pixels, checked before anything is decoded.
 MAX_PIXELS = 178_956_970
+
+
+class View(StrEnum):
+    """How a layer is shown."""
+
+    ALONE = "alone"
+    OVERLAY = "overlay"
+    BESIDE = "beside"
+
+    @property
+    def wide(self) -> int:
+        """Pictures side by side."""
+        return 2 if self is View.BESIDE else 1
 
 
 class Matrix(StrEnum):

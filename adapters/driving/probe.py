@@ -16,6 +16,7 @@ from av.container import InputContainer
 
 from banana_cli.adapter import InputItem
 from banana_cli.errors import InputError, UsageError, translate
+from banana_cli.growing import GrowingFile, is_growing
 from banana_cli.options import ReadOptions, VideoOptions
 from banana_cli.types import Domain, Json, LayerKind, Modality
 
@@ -46,6 +47,11 @@ def reading(subject: str) -> Iterator[None]:
 def open_container(path: Path) -> InputContainer:
     """An ``av`` input container for a local file, whatever its name looks like."""
     options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": _FORMATS}
+    if is_growing(path):
+        growing: InputContainer = av.open(
+            GrowingFile(path), options={"format_whitelist": _FORMATS}, metadata_errors="replace"
+        )
+        return growing
     # "file:" keeps names such as "concat:a|b" or "http://..." from being anything but names.
     container: InputContainer = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
     return container
@@ -240,7 +246,9 @@ def _notices(first: _First, aspect: Fraction) -> tuple[str, ...]:
     if first.turn is None:
         told.append("the display matrix is no quarter turn; it is not applied")
     if first.interlaced:
-        told.append("the video is interlaced; its two fields are taken as one picture")
+        told.append(
+            "the video is interlaced; each picture is made whole of one field and its neighbours (bwdif)"
+        )
     if first.transfer in _HDR:
         told.append(f"the brightness is coded in {_HDR[first.transfer]} (HDR); it is not mapped to SDR")
     if aspect != 1:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
@@ -17,10 +16,12 @@ from banana_cli.errors import InputError
 from banana_cli.options import ReadOptions
 from banana_cli.types import Frame, Json, Modality, Provenance
 
+from .choose import Chooser
 from .colour import ToRgb
 from .info import BANDS, VIEWS, VideoInfo
 from .probe import REMEDY, inspect_video, open_container, reading, set_threads
-from .seek import Landing, land
+from .seek import Landing, land, land_after
+from .weave import Weaver
 
 # Frames without a usable time that wait for the next good one; more are spaced evenly without it.
 _WAIT_FOR_TIME = 8
@@ -46,8 +47,11 @@ class _Timed(_Shot):
 class VideoSource:
     """An open clip; iterate once."""
 
-    def __init__(self, info: VideoInfo, container: InputContainer, landing: Landing) -> None:
+    def __init__(
+        self, info: VideoInfo, container: InputContainer, landing: Landing, *, done: int = -1
+    ) -> None:
         self._info = info
+        self._done = done
         self._container = container
         self._landing = landing
         self._stream = container.streams[info.stream_index]
@@ -67,8 +71,9 @@ class VideoSource:
 
         At most a few decoded pictures are held at a time, whatever the clip's length.
         """
-        for shot in self._selected(self._retimed(self._decoded())):
-            yield shot if isinstance(shot, Unreadable) else self._frame(shot)
+        for shot in self._selected(self._retimed(_woven(self._decoded()))):
+            if shot.index > self._done:
+                yield shot if isinstance(shot, Unreadable) else self._frame(shot)
 
     def _bad(self, index: int, message: str, count: int = 1) -> Unreadable:
         error = InputError(message, subject=self._info.item.subject, remedy=REMEDY)
@@ -149,7 +154,7 @@ class VideoSource:
         yield from clock.flush(None)
 
     def _selected(self, shots: Iterator[_Timed | Unreadable]) -> Iterator[_Timed | Unreadable]:
-        chooser = _Chooser(self._info)
+        chooser = Chooser(self._info)
         for shot in shots:
             if isinstance(shot, Unreadable):
                 yield shot
@@ -178,9 +183,34 @@ class VideoSource:
             modality=Modality.STREET,
             geometry=info.camera,
             provenance=Provenance(
-                source=info.item.stem, index=shot.index, time_s=float(shot.pts * base), extra=extra
+                source=info.item.stem,
+                index=shot.index,
+                clip=str(info.path) if info.part.steady else None,
+                time_s=float(shot.pts * base),
+                extra=extra,
             ),
         )
+
+
+def _woven(shots: Iterator[_Shot | Unreadable]) -> Iterator[_Shot | Unreadable]:
+    """From the first interlaced picture on, whole pictures in place of woven fields; as many as come."""
+    weaver = Weaver()
+    waiting: deque[_Shot] = deque()
+
+    def ready(pictures: list[av.VideoFrame]) -> Iterator[_Shot]:
+        for picture in pictures:
+            yield replace(waiting.popleft(), picture=picture)
+
+    for shot in shots:
+        if isinstance(shot, Unreadable):
+            yield from ready(weaver.flush())
+            yield shot
+        elif waiting or shot.picture.interlaced_frame:
+            waiting.append(shot)
+            yield from ready(weaver.push(shot.picture))
+        else:
+            yield shot
+    yield from ready(weaver.flush())
 
 
 class _Clock:
@@ -222,66 +252,28 @@ class _Clock:
         return _Timed(shot.index, pts, shot.duration, shot.picture, repaired)
 
 
-class _Chooser:
-    """Which frames ``--start --end --fps --vid-stride`` keep; exact in fractions."""
-
-    def __init__(self, info: VideoInfo) -> None:
-        part = info.part
-        self._base = info.time_base
-        self._origin = info.start_pts
-        self._start = _seconds(part.start_s) or Fraction(0)
-        self._end = _seconds(part.end_s)
-        self._step = None if part.fps is None else 1 / Fraction(part.fps).limit_denominator(1_000_000)
-        self._stride = part.vid_stride
-        self._seen = 0
-        self._due: Fraction | None = None
-
-    def _since_start(self, pts: int) -> Fraction:
-        if self._origin is None:
-            self._origin = pts
-        return (pts - self._origin) * self._base
-
-    def past(self, pts: int) -> bool:
-        """Whether this and all later frames lie behind ``--end`` (the end itself is out)."""
-        return self._end is not None and self._since_start(pts) >= self._end
-
-    def wants(self, pts: int) -> bool:
-        """Whether the frame is kept; ask once a frame, in order."""
-        time = self._since_start(pts)
-        if time < self._start:
-            return False
-        seen, self._seen = self._seen, self._seen + 1
-        if seen % self._stride:
-            return False
-        if self._step is None:
-            return True
-        if self._due is None:
-            self._due = time
-        if time < self._due:
-            return False
-        while self._due <= time:
-            self._due += self._step
-        return True
-
-
-def _seconds(value: float | None) -> Fraction | None:
-    return None if value is None else Fraction(value).limit_denominator(1_000_000_000)
-
-
 @contextmanager
 def open_video(item: InputItem, options: ReadOptions) -> Iterator[VideoSource]:
     """Open a clip for reading. InputError if it cannot be read; UsageError for bad options."""
     info = inspect_video(item, options)
     with reading(item.subject):
-        landing = land(info)
+        landing = _landing(info, options)
         container = open_container(info.path)
         if not landing.reach(container, info.stream_index):
             container.close()
             landing, container = Landing(), open_container(info.path)
     try:
-        yield VideoSource(info, container, landing)
+        yield VideoSource(info, container, landing, done=options.done.index if options.done else -1)
     finally:
         container.close()
+
+
+def _landing(info: VideoInfo, options: ReadOptions) -> Landing:
+    """Where decoding begins. What chooses frames counts them, so a part of a clip is counted from its own."""
+    done, part = options.done, info.part
+    if done is None or not done.clean or part.fps is not None or part.vid_stride != 1 or part.start_s:
+        return land(info)
+    return land_after(info, done.index)
 
 
 __all__ = ["VideoSource", "open_video"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -56,6 +56,49 @@ def land(info: VideoInfo) -> Landing:
     wanted = info.start_pts + Fraction(info.part.start_s) / info.time_base
     with opened(info.path) as container:
         return _scan(container.demux(container.streams[info.stream_index]), wanted)
+
+
+# More leading pictures than any codec allows: a key frame's own number is not known before they came.
+_LEADING = 32
+
+
+def land_after(info: VideoInfo, index: int) -> Landing:
+    """The last key frame that surely comes before frame ``index + 1``, for a clip whose first part is sound.
+
+    From the beginning if times are missing, repeated or out of order, or if a packet is damaged: then
+    frames can only be counted by decoding them.
+    """
+    if info.start_pts is None:
+        return Landing()
+    seen: set[int] = set()
+    count, found = 0, Landing()
+    with opened(info.path) as container:
+        for packet in _sound(container.demux(container.streams[info.stream_index])):
+            if packet is None or packet.pts in seen:
+                return Landing()
+            seen.add(packet.pts)
+            if packet.is_keyframe and count + _LEADING <= index:
+                found = Landing(packet.pts, packet.dts, count)
+            elif found.before(packet.pts):
+                found = replace(found, index=found.index + 1)
+            count += 1
+            if count > index:
+                break
+    return found
+
+
+def _sound(packets: Iterable[av.Packet]) -> Iterator[av.Packet | None]:
+    """Packets that are shown; None, and no more, at the first that is not as it should be."""
+    try:
+        for packet in packets:
+            if not packet.size or packet.is_discard:
+                continue
+            if packet.pts is None or packet.dts is None or packet.is_corrupt:
+                yield None
+                return
+            yield packet
+    except av.FFmpegError:
+        yield None
 
 
 def _scan(packets: Iterable[av.Packet], wanted: Fraction) -> Landing:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from banana_cli.adapter import Sink, SinkJob, SourceInfo
+from banana_cli.adapter import ResumableSink, Sink, SinkJob, SourceInfo
 from banana_cli.codec import (
     MASK_COLOURS,
     depth_facts,
@@ -20,10 +21,10 @@ from banana_cli.codec import (
 from banana_cli.errors import UsageError
 from banana_cli.types import U8, Depth, Domain, Frame, Json, Layer, LayerKind, Mask, Prediction
 
-from .info import VideoInfo
+from .info import VideoInfo, View
 
 if TYPE_CHECKING:
-    from .mux import ClipWriter
+    from .mux import ClipWriter, Encoding
 
 _DOMAINS = frozenset({Domain.DRIVING})
 _LAYERS = frozenset(LayerKind)
@@ -43,35 +44,41 @@ def video_info(info: SourceInfo, name: str) -> VideoInfo:
 class _ViewSink:
     """Paints layers as the task does, for people to look at."""
 
-    def __init__(self, writer: ClipWriter, job: SinkJob) -> None:
-        self._writer, self._job = writer, job
-        self._depth: Depth | None = None
+    def __init__(
+        self, view: View, writer: ClipWriter, job: SinkJob, values: dict[str, Json] | None = None
+    ) -> None:
+        self._view, self._writer, self._job = view, writer, job
+        self._values = values or {}
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """Add one frame; a prediction without the layer is passed over."""
+        from .views import show
+
         layer = prediction.of(self._job.layer)
         if layer is None:
             return
         if isinstance(layer, Depth):
-            self._depth = layer
-        self._writer.write(self._job.tasks[self._job.layer].paint(layer, self._job.look), frame)
+            look = self._job.look
+            self._values = {"kind": layer.depth_kind.value, "unit": layer.unit.value}
+            self._values["range"] = [look.depth_near, look.depth_far]
+        colours = self._job.tasks[self._job.layer].paint(layer, self._job.look)
+        self._writer.write(show(self._view, frame, layer, colours), frame)
+
+    def checkpoint(self) -> dict[str, Json]:
+        """End a segment."""
+        return {**self._writer.checkpoint(), "values": self._values}
 
     def finish(self) -> dict[str, Json]:
         """Complete the clip."""
-        facts: dict[str, Json] = {"encoding": "view", **self._writer.finish()}
-        if self._depth is not None:
-            look = self._job.look
-            facts |= {"kind": self._depth.depth_kind.value, "unit": self._depth.unit.value}
-            facts["range"] = [look.depth_near, look.depth_far]
-        return facts
+        return {"encoding": "view", "view": self._view.value, **self._writer.finish(), **self._values}
 
 
 class _ExactSink:
     """Stores layers as pictures that decode to the layer again."""
 
-    def __init__(self, writer: ClipWriter, job: SinkJob) -> None:
+    def __init__(self, writer: ClipWriter, job: SinkJob, values: dict[str, Json] | None = None) -> None:
         self._writer, self._job = writer, job
-        self._code: dict[str, Json] = {}
+        self._code = values or {}
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """Add one frame; a prediction without the layer is passed over."""
@@ -90,35 +97,74 @@ class _ExactSink:
         self._code = normals_facts()
         return encode_normals_u8(layer)
 
+    def checkpoint(self) -> dict[str, Json]:
+        """End a segment."""
+        return {**self._writer.checkpoint(), "values": self._code}
+
     def finish(self) -> dict[str, Json]:
         """Complete the clip."""
         clip = self._writer.finish()
         return {**self._code, **clip}
 
 
+@contextmanager
+def _clip(
+    part: Path,
+    job: SinkJob,
+    name: str,
+    encoding: Encoding,
+    sink: Callable[[ClipWriter, SinkJob, dict[str, Json] | None], ResumableSink],
+    *,
+    work: Path | None = None,
+    state: Mapping[str, Json] | None = None,
+) -> Iterator[ResumableSink]:
+    """A clip being written, closed in every case."""
+    from .journal import Journal
+    from .mux import ClipWriter
+
+    info = video_info(job.info, name)
+    size, values = (state or {}).get("bytes"), (state or {}).get("values")
+    journal = None if work is None else Journal(work / "packets", size if isinstance(size, int) else None)
+    writer = ClipWriter(part, info, encoding, journal=journal, state=state)
+    try:
+        yield sink(writer, job, values if isinstance(values, dict) else None)
+    finally:
+        writer.close()
+
+
 class Mp4Format:
     """H.264 in mp4: plays everywhere; the colours are a view, not the values."""
 
-    name = "mp4"
     domains = _DOMAINS
     layers = _LAYERS
+    live = True
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.name = "mp4" if view is View.ALONE else f"mp4-{view.value}"
 
     def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Always ``.mp4``. UsageError if the input is no clip."""
+        """``.mp4``, ``.overlay.mp4`` or ``.beside.mp4``. UsageError if the input is no clip."""
         video_info(info, self.name)
-        return ".mp4"
+        return ".mp4" if self._view is View.ALONE else f".{self._view.value}.mp4"
 
-    @contextmanager
-    def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
+    def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
         """Write a clip to ``part``."""
-        from .mux import ClipWriter, h264
+        return self._open(part, job, None, None)
 
-        info = video_info(job.info, self.name)
-        writer = ClipWriter(part, info, h264(info.shape))
-        try:
-            yield _ViewSink(writer, job)
-        finally:
-            writer.close()
+    def resume(
+        self, part: Path, job: SinkJob, work: Path, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        """The same, with the coded pictures in ``work`` until the end."""
+        return self._open(part, job, work, state)
+
+    def _open(
+        self, part: Path, job: SinkJob, work: Path | None, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        from .mux import h264
+
+        coding = h264(job.info.shape, live=job.live, wide=self._view.wide)
+        return _clip(part, job, self.name, coding, partial(_ViewSink, self._view), work=work, state=state)
 
 
 class MkvFormat:
@@ -133,16 +179,22 @@ class MkvFormat:
         video_info(info, self.name)
         return ".mkv"
 
-    @contextmanager
-    def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
+    def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
         """Write a clip to ``part``."""
-        from .mux import ClipWriter, ffv1
+        return self._open(part, job, None, None)
 
-        writer = ClipWriter(part, video_info(job.info, self.name), ffv1())
-        try:
-            yield _ExactSink(writer, job)
-        finally:
-            writer.close()
+    def resume(
+        self, part: Path, job: SinkJob, work: Path, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        """The same, with the coded pictures in ``work`` until the end."""
+        return self._open(part, job, work, state)
+
+    def _open(
+        self, part: Path, job: SinkJob, work: Path | None, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        from .mux import ffv1
+
+        return _clip(part, job, self.name, ffv1(), _ExactSink, work=work, state=state)
 
 
 class FramesFormat:
@@ -158,16 +210,29 @@ class FramesFormat:
         video_info(info, self.name)
         return ""
 
-    @contextmanager
-    def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
+    def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
         """Write pictures into the folder ``part``."""
+        return self._folder(part, job, None, None)
+
+    def resume(
+        self, part: Path, job: SinkJob, work: Path, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        """The same, with the pictures in ``work`` until the end."""
+        return self._folder(part, job, work, state)
+
+    @contextmanager
+    def _folder(
+        self, part: Path, job: SinkJob, work: Path | None, state: Mapping[str, Json] | None
+    ) -> Iterator[ResumableSink]:
         from .frames import FolderSink
 
         video_info(job.info, self.name)
-        with FolderSink(part, job) as sink:
+        with FolderSink(part, job, work=work, state=state) as sink:
             yield sink
 
 
-MP4 = Mp4Format()
+MP4 = Mp4Format(View.ALONE)
+MP4_OVERLAY = Mp4Format(View.OVERLAY)
+MP4_BESIDE = Mp4Format(View.BESIDE)
 MKV = MkvFormat()
 FRAMES = FramesFormat()

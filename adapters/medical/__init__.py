@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from banana_cli.types import Domain
 
+from .archive import MAGIC, is_study, opened
 from .sniff import is_dicom
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ class MedicalAdapter:
 
     name: str = "medical"
     domain: Domain = Domain.MEDICAL
-    accepts: frozenset[str] = frozenset({"window", "view", "skip-localizers"})
+    accepts: frozenset[str] = frozenset({"window", "view", "surface", "skip-localizers", "anonymize"})
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether the first bytes are DICOM, with or without a preamble."""
-        return is_dicom(head)
+        """Whether the first bytes are DICOM, with or without a preamble, or those of a zip of DICOM."""
+        return is_dicom(head) or (head.startswith(MAGIC) and is_study(path))
 
     def group(self, paths: Sequence[Path], *, root: Path | None) -> Sequence[InputItem]:
-        """A folder's files by series; files that were named one by one stay one by one."""
+        """Files by series; those of a DICOMDIR or of a zip of a study too."""
         from .group import group
 
         return group(paths, root=root)
@@ -42,7 +43,8 @@ class MedicalAdapter:
         """What the headers say; reads no pixels. InputError if they cannot be read."""
         from .plan import plan
 
-        return plan(item, options).info
+        with opened(item) as places:
+            return plan(item, options, places).info
 
     def open(self, item: InputItem, options: ReadOptions) -> AbstractContextManager[Source]:
         """Open for reading frames. InputError if there is no picture in it."""

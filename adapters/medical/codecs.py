@@ -1,47 +1,36 @@
-"""Compressed syntaxes that pydicom's own decoders leave out, decoded with the libraries at hand."""
+"""Which library decodes which compressed syntax, and those that pydicom has no door to."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
+from pydicom.pixels.processing import convert_color_space
 
-from .elements import whole
+from .codestream import claim
 from .header import Header
 
 Stored = NDArray[np.generic]
 Decoder = Callable[[bytes, Header, str], Stored]
 
-_HTJ2K = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203))
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_JPEG_RETIRED = frozenset({"1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
+_JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 53, 55, 57, 70))
 _DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+_RGB_IDS = (b"RGB", b"rgb")
+# Named, as pydicom would otherwise take GDCM where it is installed, which ends the process over damaged data.
+PLUGINS: Mapping[str, str] = {
+    **{f"1.2.840.10008.1.2.4.{n}": "pylibjpeg" for n in (90, 91, 201, 202, 203)},
+    **{f"1.2.840.10008.1.2.4.{n}": "pyjpegls" for n in (80, 81)},
+    "1.2.840.10008.1.2.5": "pydicom",
+}
 
 
-def find(syntax: str, h: Header) -> Decoder | None:
-    """The decoder for a syntax that pydicom does not decode here, or None."""
-    if syntax in _HTJ2K:
-        return _htj2k
+def find(syntax: str) -> Decoder | None:
+    """Our decoder for a syntax, or None where pydicom's is used."""
     if syntax == _DEFLATED_FRAMES:
         return _deflated
-    twelve_bit = syntax == _JPEG_EXTENDED and h.bits[1] > 8
-    return _jpeg if twelve_bit or syntax in _JPEG_RETIRED else None
-
-
-def frame_bytes(ds: Dataset, index: int) -> bytes:
-    """The compressed bytes of one frame."""
-    data: bytes = get_frame(ds.PixelData, index, number_of_frames=whole(ds, "NumberOfFrames") or 1)
-    return data
-
-
-def _htj2k(data: bytes, h: Header, syntax: str) -> Stored:
-    decoded: Stored = import_module("openjpeg").decode(data)
-    return decoded
+    return _jpeg if syntax in _JPEG else None
 
 
 def _deflated(data: bytes, h: Header, syntax: str) -> Stored:
@@ -55,26 +44,35 @@ def _deflated(data: bytes, h: Header, syntax: str) -> Stored:
 
 
 def _jpeg(data: bytes, h: Header, syntax: str) -> Stored:
-    """12 bit lossy JPEG, grey: GDCM's decoder, which pydicom does not trust with more than 8 bits."""
-    gdcm = import_module("gdcm")
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(data)
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((h.columns, h.rows, 1))
-    image.SetDataElement(element)
-    kind = gdcm.PhotometricInterpretation.GetPIType(h.photometric)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
-    image.SetPixelFormat(gdcm.PixelFormat(h.samples, *h.bits, h.bits[1] - 1, int(h.signed)))
-    text = image.GetBuffer()
-    if text is None:
-        raise ValueError("the JPEG data cannot be decoded")
-    return np.frombuffer(text.encode("utf-8", "surrogateescape"), _dtype(h)).reshape(_shape(h))
+    """Every process of JPEG, lossy and lossless, 8 to 16 bits, by libjpeg-turbo."""
+    from imagecodecs import jpeg8_decode  # loads slowly, and few pictures need it
+
+    if b"\xff\xd9" not in data[-16:]:
+        raise ValueError("the JPEG picture has no end")  # its rest would come out grey
+    colours = "YCBCR" if h.samples == 3 else None  # in and out alike: nothing is converted
+    picture: Stored = jpeg8_decode(data, colorspace=colours, outcolorspace=colours)
+    if picture.shape != _shape(h) or picture.dtype.itemsize * 8 > h.bits[0]:
+        raise ValueError(f"the JPEG picture is {picture.dtype}{picture.shape}")
+    if h.samples == 3:
+        return _rgb(picture, data, h, syntax)
+    return _bits_stored(picture.astype(f"<u{h.bits[0] // 8}"), h)
+
+
+def _rgb(picture: Stored, data: bytes, h: Header, syntax: str) -> Stored:
+    """Colours by the codestream where it names them, else by the header."""
+    own = claim(data, syntax)
+    ybr = "YBR" in h.photometric or (own is not None and own.jfif)
+    if not ybr or (own is not None and own.ids in _RGB_IDS):
+        return picture
+    converted: Stored = convert_color_space(picture, "YBR_FULL", "RGB")
+    return converted
+
+
+def _bits_stored(picture: Stored, h: Header) -> Stored:
+    """Unsigned words as the header's type; bits above those stored are the sign, or nothing."""
+    unused = h.bits[0] - h.bits[1] if 0 < h.bits[1] <= h.bits[0] else 0
+    words: Stored = np.right_shift(np.left_shift(picture, unused).view(_dtype(h)), unused)
+    return words
 
 
 def _dtype(h: Header) -> str:

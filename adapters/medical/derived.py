@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import highdicom as hd
 import numpy as np
@@ -26,6 +27,7 @@ from banana_cli.types import Frame, Json, Modality
 from .elements import quiet
 from .geometry import Plane, Stack
 from .plan import MedicalInfo
+from .sinks import placeless
 
 MANUFACTURER = "banana"
 SERIAL = "0"
@@ -64,16 +66,9 @@ def medical_info(job: SinkJob) -> MedicalInfo:
 def origin(info: MedicalInfo) -> Origin:
     """Stand-ins for the source pictures. UsageError where they lie nowhere in the patient."""
     if info.stack is None:
-        raise UsageError(
-            "the pictures have no place in a patient (position, orientation, spacing), "
-            "which a DICOM segmentation or map needs",
-            subject=info.item.subject,
-            remedy="choose --format png or npy",
-        )
+        raise placeless(info)
     refs = info.references
-    uids = _Uids(
-        study=valid_uid(refs.study_uid), series=valid_uid(refs.series_uid), place=valid_uid(refs.for_uid)
-    )
+    uids = _Uids(study=study_uid(info), series=_uid(info, refs.series_uid, "series"), place=place_uid(info))
     files: dict[str, list[int]] = {}
     for k, (_, sop, _) in enumerate(info.references.pictures):
         files.setdefault(sop or str(k), []).append(k)
@@ -102,7 +97,7 @@ def _base(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
     with quiet():
         known = bool(sop_class) and UID(sop_class).name != sop_class
     ds.SOPClassUID = sop_class if known else _CLASSES.get(info.modality, SecondaryCaptureImageStorage)
-    ds.SOPInstanceUID = valid_uid(sop_uid)
+    ds.SOPInstanceUID = _uid(info, sop_uid, f"picture {k}")
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uids.study, uids.series
     ds.FrameOfReferenceUID = uids.place
     ds.Modality = info.references.modality or "OT"
@@ -114,10 +109,27 @@ def _base(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
     return ds
 
 
-def valid_uid(uid: str) -> str:
-    """The UID itself, or a new one where it is none: a text in its place could name the patient."""
+def study_uid(info: MedicalInfo) -> str:
+    """The study that the input's outputs belong to, one for all of them."""
+    return _uid(info, info.references.study_uid, "study")
+
+
+def place_uid(info: MedicalInfo) -> str:
+    """The frame of reference of the input and of its outputs."""
+    return _uid(info, info.references.for_uid, "frame of reference")
+
+
+def _uid(info: MedicalInfo, uid: str, role: str) -> str:
+    """The UID itself, or where it is none (a text could name the patient) a stand-in, always the same one."""
     with quiet():
-        return uid if uid and UID(uid).is_valid else str(generate_uid())
+        if uid and UID(uid).is_valid:
+            return uid
+    refs = info.references
+    pictures = (
+        f"{sop} {frame} {plane}" for (_, sop, frame), plane in zip(refs.pictures, info.planes, strict=True)
+    )
+    known = [refs.study_uid, refs.series_uid, refs.for_uid, info.item.stem, *pictures]
+    return str(generate_uid(entropy_srcs=[role, *known]))
 
 
 def _single_frame(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
@@ -178,6 +190,14 @@ def plane_orientation(plane: Plane) -> hd.PlaneOrientationSequence:
     return hd.PlaneOrientationSequence("PATIENT", decimals(plane.orientation))
 
 
+def save(ds: Dataset, part: Path, info: MedicalInfo) -> None:
+    """Write an object; where --no-anonymize asked for it, with whose pictures these are."""
+    for keyword, value in info.references.patient:
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        setattr(ds, keyword, value)
+    ds.save_as(part)
+
+
 def equipment(job: SinkJob) -> list[hd.ContributingEquipment]:
     """The statement that an algorithm made this, which one, and with which weights."""
     return [
@@ -192,8 +212,15 @@ def equipment(job: SinkJob) -> list[hd.ContributingEquipment]:
 
 
 def versions(job: SinkJob) -> list[str]:
-    """Software and weights."""
-    return [job.software[:_PARAMETER], f"weights {job.model.weights_sha256[:48]}"]
+    """Software and weights; measured layers need none."""
+    sha256 = job.model.weights_sha256
+    return [job.software[:_PARAMETER], f"weights {sha256[:48]}" if sha256 else "no weights: measured"]
+
+
+def made_by(job: SinkJob) -> str:
+    """In one line that an algorithm made this, which one and with which weights."""
+    sha256 = job.model.weights_sha256
+    return f"{job.software} (algorithm), weights {sha256[:16] or 'none'}, not a medical device"
 
 
 def algorithm(job: SinkJob) -> hd.AlgorithmIdentificationSequence:

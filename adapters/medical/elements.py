@@ -68,7 +68,7 @@ def text(ds: Dataset, keyword: str) -> str:
 def texts(ds: Dataset, keyword: str) -> list[str]:
     """All values of an element as text."""
     found = value(ds, keyword)
-    if found is None:
+    if found is None or isinstance(found, pydicom.Sequence):  # damage can turn any element into one
         return []
     items = found if isinstance(found, Sequence) and not isinstance(found, str | bytes) else [found]
     return [str(v).strip(" \x00") for v in items]

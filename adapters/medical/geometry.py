@@ -122,10 +122,12 @@ def _plane(
     lengths = np.linalg.norm(right), np.linalg.norm(down)
     if any(abs(n - 1) > _UNIT_TOLERANCE for n in lengths) or abs(right @ down) > _UNIT_TOLERANCE:
         return None
+    u, _, vt = np.linalg.svd(np.stack([right, down]), full_matrices=False)  # the nearest right angle
+    right, down = u @ vt
     return Plane(
         position=_vector(np.array(position)),
-        right=_vector(right / lengths[0]),
-        down=_vector(down / lengths[1]),
+        right=_vector(right),
+        down=_vector(down),
         spacing=(spacing[0], spacing[1]),
     )
 
@@ -172,9 +174,20 @@ class Stack:
 
     @property
     def uneven(self) -> bool:
-        """Whether distances differ by more than a tenth of the common one."""
+        """Whether a plane lies more than a tenth of a voxel off its place in an even stack."""
+        places = np.array([p.position for p in self.planes])
+        off = np.linalg.norm(places - places[0] - np.arange(len(places))[:, None] * self.step, axis=1)
+        voxel = min(*self.planes[0].spacing, float(np.linalg.norm(self.step)))
+        return bool(len(places) > 1 and off.max() > 0.1 * voxel)
+
+    def extents(self) -> F64:
+        """(n,) how far along the normal each plane stands for, in mm: half the way to its neighbours."""
         steps = self.steps
-        return bool(len(steps) and np.ptp(steps) > 0.1 * np.median(steps))
+        if not len(steps):
+            return np.ones(1)
+        padded = np.concatenate([steps[:1], steps, steps[-1:]])
+        extents: F64 = (padded[:-1] + padded[1:]) / 2
+        return extents
 
     def affine(self) -> F64:
         """(4, 4): (column, row, place in the stack, 1) -> patient mm."""

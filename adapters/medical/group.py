@@ -6,11 +6,13 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from banana_cli.adapter import InputItem
+from banana_cli.adapter import InputItem, read_head
 from banana_cli.errors import InputError
 
+from .archive import MAGIC, Member, StudyItem, members
+from .directory import contents_of
 from .geometry import MIN_STEP_MM
 from .header import ContentsError, Header, read_header
 
@@ -19,47 +21,118 @@ _SUFFIXES = frozenset({".dcm", ".dicom", ".dic", ".ima", ".img"})
 
 
 def group(paths: Sequence[Path], *, root: Path | None) -> list[InputItem]:
-    """One job for each file that was named itself; below a folder, one for each series and lone file.
+    """One job for each series and each lone file, of files found below ``root`` or named one by one (None).
 
     A series is what shares a folder, a SeriesInstanceUID, orientation, pixel size and matrix; its
     files are in order of position along the normal. Files at one and the same place (echoes, phases)
     are further series. Files that cannot be read are jobs too: opening them says why. What a folder
-    holds besides pictures (reports, plans, segmentations, a DICOMDIR) is in no job.
+    holds besides pictures (reports, plans, segmentations, a DICOMDIR) is in no job; named itself it is
+    one. A named DICOMDIR stands for the files that it lists, an archive for those in it.
     """
-    if root is None:
-        return _named([[p] for p in paths], Path(), {})
     folders: dict[Path, list[Path]] = defaultdict(list)
-    for path in paths:
-        folders[path.parent].append(path)
     items: list[InputItem] = []
+    for path in paths:
+        if _is_archive(path):
+            items += _group_archive(path, _below(path.parent, root))
+        else:
+            folders[path.parent].append(path)
     for parent in sorted(folders):
-        items += _group_folder(folders[parent], parent, root)
+        items += _group_folder(folders[parent], _below(parent, root), named=root is None)
     return items
 
 
-def _group_folder(paths: list[Path], parent: Path, root: Path) -> list[InputItem]:
-    headers: dict[Path, Header] = {}
-    lone: list[list[Path]] = []
+def _is_archive(path: Path) -> bool:
+    try:
+        return read_head(path).startswith(MAGIC)
+    except InputError:
+        return False  # reading it as DICOM tells why
+
+
+def _below(folder: Path, root: Path | None) -> Path:
+    return folder.relative_to(root) if root is not None and folder.is_relative_to(root) else Path()
+
+
+def _group_folder(paths: list[Path], folder: Path, *, named: bool) -> list[InputItem]:
+    items: list[InputItem] = []
+    headers: list[Header] = []
+    lone: list[Path] = []
     for path in sorted(paths):
         try:
             header = read_header(path)
         except ContentsError:
+            if named:
+                items += _listed(path)
+        except InputError:
+            lone.append(path)
+        else:
+            if header.pictures or named:
+                headers.append(header)
+    series, single = _series(headers)
+    return items + _named(series, _paths(single) + lone, folder)
+
+
+def _paths(headers: list[Header]) -> list[Path]:
+    return [h.path for h in headers if isinstance(h.path, Path)]
+
+
+def _listed(contents: Path) -> list[InputItem]:
+    """The jobs of a DICOMDIR's files; it is one itself, to say so, where some of them are not there."""
+    try:
+        found = contents_of(contents)
+    except InputError:
+        return [InputItem(paths=(contents,), stem=_stem(contents))]
+    items = group(found.files, root=contents.parent.resolve())
+    if found.missing or not items:
+        items.append(InputItem(paths=(contents,), stem=_stem(contents)))
+    return items
+
+
+def _group_archive(path: Path, folder: Path) -> list[InputItem]:
+    """The jobs of a zip, numbered; names inside it are the sender's and name nothing of ours."""
+    stem = _safe(path.stem)
+    try:
+        with members(path) as found:
+            parts = _parts(found)
+    except InputError:
+        parts = []
+    if len(parts) < 2:
+        return [StudyItem(paths=(path,), stem=stem, folder=folder, members=parts[0] if parts else ())]
+    return [
+        StudyItem(paths=(path,), stem=f"{stem}_{k:0{len(str(len(parts)))}d}", folder=folder, members=part)
+        for k, part in enumerate(parts, start=1)
+    ]
+
+
+def _parts(found: Sequence[Member]) -> list[tuple[int, ...]]:
+    """Members by series, folder by folder of the archive; damaged ones alone, so that they are told."""
+    folders: dict[str, list[Header]] = defaultdict(list)
+    damaged: list[tuple[int, ...]] = []
+    for member in found:
+        try:
+            header = read_header(member)
+        except ContentsError:
             continue
         except InputError:
-            lone.append([path])
+            damaged.append((member.number,))
             continue
         if header.pictures:
-            headers[path] = header
+            folders[PurePosixPath(member.info.filename).parent.as_posix()].append(header)
+    parts = [part for name in sorted(folders) for part in _together(folders[name])]
+    return [tuple(h.path.number for h in part if isinstance(h.path, Member)) for part in parts] + damaged
+
+
+def _together(headers: list[Header]) -> list[list[Header]]:
+    series, single = _series(headers)
+    return [*series, *([h] for h in single)]
+
+
+def _series(headers: list[Header]) -> tuple[list[list[Header]], list[Header]]:
+    """Files that make a series, each in order of place; and those that stand alone."""
     buckets: dict[Hashable, list[Header]] = defaultdict(list)
-    for header in headers.values():
+    for header in headers:
         buckets[_key(header)].append(header)
-    series: list[list[Path]] = []
-    for bucket in buckets.values():
-        for part in _phases(bucket):
-            (series if len(part) > 1 else lone).append([h.path for h in part])
-    folder = parent.relative_to(root) if parent.is_relative_to(root) else Path()
-    numbers = {h.path: h.series_number for h in headers.values()}
-    return _named(series + lone, folder, numbers)
+    parts = [part for bucket in buckets.values() for part in _phases(bucket)]
+    return [p for p in parts if len(p) > 1], [p[0] for p in parts if len(p) == 1]
 
 
 def _key(h: Header) -> Hashable:
@@ -86,7 +159,7 @@ def _phases(bucket: list[Header]) -> list[list[Header]]:
             last = offset
         places[-1].append(h)
     for place in places:
-        place.sort(key=lambda h: (h.acquisition, h.instance or 0, h.path.name))
+        place.sort(key=lambda h: (h.acquisition, h.instance or 0))
     depth = max(map(len, places))
     return _by_acquisition(places, depth) or [
         [place[k] for place in places if k < len(place)] for k in range(depth)
@@ -107,19 +180,17 @@ def _by_acquisition(places: list[list[Header]], depth: int) -> list[list[Header]
     return [phases[key] for key in sorted(phases)] if len(phases) == depth else None
 
 
-def _named(groups: list[list[Path]], folder: Path, numbers: dict[Path, int | None]) -> list[InputItem]:
-    several = sum(len(g) > 1 for g in groups) > 1 or any(len(g) == 1 for g in groups)
-    plain = [_stem(g[0]) for g in groups if len(g) == 1]
+def _named(series: list[list[Header]], lone: list[Path], folder: Path) -> list[InputItem]:
     items: list[InputItem] = []
-    for k, paths in enumerate(groups, start=1):
-        if len(paths) == 1:
-            stem = _stem(paths[0])
-            stem = stem if plain.count(stem) == 1 else _safe(paths[0].name.replace(".", "_"))
-        else:
-            base = _safe(paths[0].parent.resolve().name or "series")
-            number = numbers.get(paths[0])
-            stem = f"{base}_s{number if number is not None else 0}_{k}" if several else base
+    for k, headers in enumerate(series, start=1):
+        paths = _paths(headers)
+        base = _safe(paths[0].parent.resolve().name or "series")
+        stem = f"{base}_s{headers[0].series_number or 0}_{k}" if len(series) > 1 or lone else base
         items.append(InputItem(paths=tuple(paths), stem=stem, folder=folder))
+    plain = [_stem(path) for path in lone]
+    for path, stem in zip(lone, plain, strict=True):
+        stem = stem if plain.count(stem) == 1 else _safe(path.name.replace(".", "_"))
+        items.append(InputItem(paths=(path,), stem=stem, folder=folder))
     return items
 
 

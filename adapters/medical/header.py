@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import pydicom
@@ -14,17 +14,17 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from banana_cli.errors import InputError
 
+from .archive import Place
 from .elements import number, parsing, quiet, text, texts, whole
 from .geometry import Plane, plane_of
 
-PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 MAX_INFLATED_BYTES = 2**30
+_TELLING = 4  # digits of a number that can be somebody's
 _META_BYTES = 2**16  # where the transfer syntax of a file stands
 _PIECE_BYTES = 2**20
 _DICOMDIR = "1.2.840.10008.1.3.10"
-_NO_PICTURES = frozenset(
-    {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"}  # segmentation, label map
-)
+_MASKS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+_SCOUT = re.compile(r"\b(locali[sz]ers?|loc|scout|topogram|survey|surview|3[ -]?plane)\b")
 
 
 class ContentsError(InputError):
@@ -35,7 +35,7 @@ class ContentsError(InputError):
 class Header:
     """What grouping and planning need of one file; UIDs stay in memory and are only written as references."""
 
-    path: Path
+    path: Place
     modality: str
     sop_class: str
     sop_uid: str
@@ -52,18 +52,24 @@ class Header:
     bits: tuple[int, int]
     signed: bool
     image_type: tuple[str, ...]
+    localizer: bool
     plane: Plane | None
     acquisition: tuple[float, ...]
 
     @property
-    def localizer(self) -> bool:
-        """Whether the file says it is a scout picture."""
-        return "LOCALIZER" in self.image_type
+    def masks(self) -> bool:
+        """Whether the file is a segmentation: marks on another picture."""
+        return self.sop_class in _MASKS
+
+    @property
+    def mosaic(self) -> bool:
+        """Whether a volume's slices are tiled in one picture, as Siemens writes functional MR."""
+        return "MOSAIC" in self.image_type
 
     @property
     def pictures(self) -> bool:
         """Whether the file can hold pictures to look at: no report, plan, table of contents or mask."""
-        if self.sop_class in _NO_PICTURES:
+        if self.masks:
             return False
         with quiet():
             name = UID(self.sop_class).name if self.sop_class else ""
@@ -75,30 +81,33 @@ class Header:
         return self.samples == 3 or self.photometric == "PALETTE COLOR"
 
 
-def read_dataset(path: Path, *, pixels: bool) -> Dataset:
-    """The data set of a file. InputError if it is no DICOM or cannot be parsed."""
-    with parsing(str(path), "cannot be read"):
-        with path.open("rb") as file:
-            _check_inflated(file, path)
-            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
-        plausible = any(tag.group >= 0x0008 and not tag.is_private for tag in dataset.keys())
-    if not plausible:
-        raise InputError("is not DICOM", subject=str(path), remedy="leave it out, or name its domain")
+def read_dataset(place: Place) -> Dataset:
+    """The header of a file. InputError if it is no DICOM or cannot be parsed."""
+    with parsing(str(place), "cannot be read"), place.open("rb") as file:
+        return parsed(file, place)
+
+
+def parsed(file: BinaryIO, place: Place) -> Dataset:
+    """The data set before its pixels, where the file then stands; a deflated one is read whole."""
+    deflated = _check_inflated(file, place)
+    dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not deflated)
     if text(dataset.get("file_meta") or Dataset(), "MediaStorageSOPClassUID") == _DICOMDIR:
         raise ContentsError(
             "is a DICOMDIR, a table of contents without pictures",
-            subject=str(path),
+            subject=str(place),
             remedy="give the folder that it describes instead",
         )
+    if not any(tag.group >= 0x0008 and not tag.is_private for tag in dataset.keys()):
+        raise InputError("is not DICOM", subject=str(place), remedy="leave it out, or name its domain")
     return dataset
 
 
-def _check_inflated(file: BinaryIO, path: Path) -> None:
-    """InputError where a deflated data set is too large: pydicom inflates it whole, even for its header."""
-    if DeflatedExplicitVRLittleEndian.encode() not in file.read(_META_BYTES):
-        file.seek(0)
-        return
+def _check_inflated(file: BinaryIO, place: Place) -> bool:
+    """Whether a file is deflated: pydicom then inflates it whole, so InputError where it is too large."""
+    meta = file.read(_META_BYTES)
     file.seek(0)
+    if DeflatedExplicitVRLittleEndian.encode() not in meta:
+        return False
     filereader.read_preamble(file, force=True)
     filereader.read_dataset(
         file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
@@ -108,30 +117,31 @@ def _check_inflated(file: BinaryIO, path: Path) -> None:
         size += len(inflater.decompress(piece, _PIECE_BYTES))
         if size > MAX_INFLATED_BYTES:
             message = f"is deflated from more than {MAX_INFLATED_BYTES >> 20} MiB"
-            raise InputError(message, subject=str(path), remedy="store it without deflation first")
+            raise InputError(message, subject=str(place), remedy="store it without deflation first")
     file.seek(0)
+    return True
 
 
-def read_header(path: Path) -> Header:
+def read_header(place: Place) -> Header:
     """The header of a file. InputError if it cannot be parsed."""
-    with parsing(str(path), "cannot be read"):
-        return header_of(read_dataset(path, pixels=False), path)
+    with parsing(str(place), "cannot be read"):
+        return header_of(read_dataset(place), place)
 
 
-def header_of(ds: Dataset, path: Path) -> Header:
+def header_of(ds: Dataset, place: Place) -> Header:
     """The checked values of a data set."""
+    image_type = tuple(v.upper() for v in texts(ds, "ImageType"))
     meta = ds.get("file_meta") or Dataset()
     acquisition = ("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue")
     return Header(
-        path=path,
+        path=place,
         modality=text(ds, "Modality").upper(),
-        sop_class=text(ds, "SOPClassUID")
-        or text(ds.get("file_meta") or Dataset(), "MediaStorageSOPClassUID"),
+        sop_class=text(ds, "SOPClassUID") or text(meta, "MediaStorageSOPClassUID"),
         sop_uid=text(ds, "SOPInstanceUID") or text(meta, "MediaStorageSOPInstanceUID"),
         study_uid=text(ds, "StudyInstanceUID"),
         series_uid=text(ds, "SeriesInstanceUID"),
         for_uid=text(ds, "FrameOfReferenceUID"),
-        series_number=whole(ds, "SeriesNumber"),
+        series_number=_series_number(ds),
         instance=whole(ds, "InstanceNumber"),
         rows=whole(ds, "Rows") or 0,
         columns=whole(ds, "Columns") or 0,
@@ -140,7 +150,16 @@ def header_of(ds: Dataset, path: Path) -> Header:
         photometric=text(ds, "PhotometricInterpretation").upper(),
         bits=(whole(ds, "BitsAllocated") or 0, whole(ds, "BitsStored") or 0),
         signed=whole(ds, "PixelRepresentation") == 1,
-        image_type=tuple(v.upper() for v in texts(ds, "ImageType")),
+        image_type=image_type,
+        localizer="LOCALIZER" in image_type
+        or _SCOUT.search(text(ds, "SeriesDescription").lower()) is not None,
         plane=plane_of(ds),
         acquisition=tuple(number(ds, k) or 0.0 for k in acquisition),
     )
+
+
+def _series_number(ds: Dataset) -> int | None:
+    """The number that names and sidecars show; None where somebody wrote the patient's into it."""
+    number = whole(ds, "SeriesNumber")
+    same = number is not None and len(str(number)) >= _TELLING and str(number) in text(ds, "PatientID")
+    return None if same else number

@@ -1,4 +1,8 @@
-"""Masks and depth as NIfTI: (x, y, z) arrays, equal sform and qform, RAS mm."""
+"""Masks and depth as NIfTI: (x, y, z) arrays, equal sform and qform, RAS mm.
+
+Neither a tilted gantry nor uneven gaps fit a quaternion: such slices are set into an even, right-angled
+grid, each moved by less than half a voxel and none interpolated; places between them have no answer.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,14 @@ from banana_cli.adapter import SinkJob
 from banana_cli.errors import OutputError, UsageError
 from banana_cli.types import F64, NO_CLASS, Depth, Frame, Json, LayerKind, Mask, Prediction
 
-from .derived import medical_info, surface_facts, thickness_mm, writing
+from .derived import made_by, medical_info, surface_facts, thickness_mm, writing
 from .geometry import PatientGeometry, Plane, Stack, stack_of
+from .lattice import Lattice, lattice
+from .sinks import placeless
 
 _SCANNER = 1  # NIfTI's code for "coordinates of the scanner"
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SHEAR_DEG = 0.05
+_DESCRIPTION = 79  # bytes of the header's field, less its end
 
 
 class NiiSink:
@@ -25,16 +31,16 @@ class NiiSink:
     def __init__(self, part: Path, job: SinkJob) -> None:
         self.part, self.job = part, job
         self.info = medical_info(job)
-        stack = self.info.stack
-        if stack is None or stack.uneven:
-            why = "its slices are unevenly spaced" if stack else "its pictures have no place in a patient"
-            raise UsageError(
-                f"cannot be written as NIfTI: {why}",
-                subject=self.info.item.subject,
-                remedy="choose --format dcm or npy",
-            )
+        if self.info.stack is None:
+            raise placeless(self.info)
+        if self._lattice(self.info.stack, self.info.matrix).spacious(self.info.matrix):
+            message = "cannot be written as NIfTI: its slices are spaced too unevenly"
+            raise UsageError(message, subject=self.info.item.subject, remedy="choose --format dcm or npy")
         self.slices: list[tuple[Plane, NDArray[np.generic]]] = []
         self.facts: dict[str, Json] = {}
+
+    def _lattice(self, stack: Stack, matrix: tuple[int, int]) -> Lattice:
+        return lattice(stack, matrix, thickness_mm(self.info))
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """Keep one slice's layer."""
@@ -57,40 +63,46 @@ class NiiSink:
     def finish(self) -> dict[str, Json]:
         """Write the volume."""
         stack = self._stack()
+        matrix = self.slices[0][1].shape if self.slices else self.info.matrix
+        grid = self._lattice(stack, (matrix[0], matrix[1]))
         with writing(self.info.item.subject):
-            self._save(stack)
-        return {**self.facts, "slices": len(stack.planes), "axes": "RAS mm, sform and qform alike"}
+            self._save(stack, grid)
+        return {
+            **self.facts,
+            "slices": len(stack.planes),
+            "axes": "RAS mm, sform and qform alike",
+            "grid": {
+                "shape": list(grid.shape[::-1]),
+                "slices_moved_mm": round(grid.moved_mm, 4),
+                "empty_places": grid.shape[0] - len(stack.planes),
+            },
+        }
 
     def _stack(self) -> Stack:
         """The planes of what came; the slices' own stack for masks, so that a lost slice leaves its place."""
         if self.job.layer is LayerKind.MASKS and self.info.stack is not None:
             return self.info.stack
         stack = stack_of([plane for plane, _ in self.slices]) if self.slices else None
-        if stack is None or stack.uneven:
+        if stack is None:
             raise OutputError(
                 "what was answered is no volume", subject=self.info.item.subject, remedy="choose --format npy"
             )
         return stack
 
-    def _save(self, stack: Stack) -> None:
+    def _save(self, stack: Stack, grid: Lattice) -> None:
         import nibabel
 
-        places = {plane.position: k for k, plane in enumerate(stack.planes)}
-        shape = self.slices[0][1].shape if self.slices else self.info.matrix
+        places = {plane.position: place for plane, place in zip(stack.planes, grid.places, strict=True)}
         masks = self.job.layer is LayerKind.MASKS
-        voxels = np.full(
-            (shape[1], shape[0], len(places)),
-            NO_CLASS if masks else np.nan,
-            np.uint8 if masks else np.float32,
-        )
+        fill, kind = (NO_CLASS, np.uint8) if masks else (np.nan, np.float32)
+        voxels = np.full(grid.shape, fill, kind)
         for plane, values in self.slices:
-            voxels[:, :, places[plane.position]] = values.T
-        affine: F64 = _TO_RAS @ stack.affine()
-        if len(self.info.planes) == 1:  # a lone slice is as thick as it says, not 1 mm
-            affine[:3, 2] *= thickness_mm(self.info)
-        image = nibabel.Nifti1Image(voxels, affine)
+            k, row, col = places[plane.position]
+            voxels[k, row : row + values.shape[0], col : col + values.shape[1]] = values
+        affine: F64 = _TO_RAS @ grid.affine
+        image = nibabel.Nifti1Image(voxels.T, affine)
         image.header.set_xyzt_units("mm")
         image.set_sform(affine, code=_SCANNER)
-        sheared = stack.tilt_deg > _SHEAR_DEG
-        image.set_qform(None if sheared else affine, code=0 if sheared else _SCANNER)
+        image.set_qform(affine, code=_SCANNER)
+        image.header["descrip"] = made_by(self.job).encode("ascii", "replace")[:_DESCRIPTION]
         self.part.write_bytes(image.to_bytes())

@@ -6,36 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
 
 from banana_cli.errors import InputError
 from banana_cli.types import F32, Bool
 
-from . import codecs
 from .codecs import Stored
 from .elements import REMEDY, first_item, number, numbers, parsing, text, whole
+from .frames import OpenFile
 from .geometry import functional_group
-from .header import PIXEL_KEYWORDS, Header
+from .header import Header
 
 MAX_PIXELS = 4 * 2**30  # rows x columns x frames of one file
 MAX_FRAME_PIXELS = 2**28  # one decoded picture must fit in memory several times
 MAX_FRAMES = 2**18  # pictures of one file; each is planned for before any of them is read
-MAX_COMPRESSION = 20_000  # pixels a compressed byte; more is a header that lies
-_NATIVE = frozenset(
-    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
-)
-_NOT_PICTURES = {
-    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation",
-    "1.2.840.10008.5.1.4.1.1.66.7": "a label map segmentation",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,11 +38,11 @@ class Physical:
 def check_claims(h: Header) -> None:
     """InputError where the header is not that of a picture, or claims more than can be read."""
     subject = str(h.path)
-    if h.sop_class in _NOT_PICTURES:
+    if h.mosaic:
         raise InputError(
-            f"holds no pixels of a scan: it is {_NOT_PICTURES[h.sop_class]}",
+            "is a mosaic: the slices of a volume, tiled in one picture",
             subject=subject,
-            remedy="give the pictures that it was made of",
+            remedy="convert it into slices first, with dcm2niix or the scanner's enhanced export",
         )
     if min(h.rows, h.columns) < 1:
         raise InputError("holds no pixels", subject=subject, remedy="leave it out: it is no picture")
@@ -73,74 +57,13 @@ def check_claims(h: Header) -> None:
         )
 
 
-def check_data(ds: Dataset, h: Header) -> None:
-    """InputError where there are no pixels, or fewer bytes of them than the header claims."""
-    subject = str(h.path)
-    present = [keyword for keyword in PIXEL_KEYWORDS if keyword in ds]
-    if not present:
-        raise InputError("holds no pixels", subject=subject, remedy="leave it out: it is no picture")
-    with parsing(subject, "cannot be read"):
-        have = max(len(ds[keyword].value or b"") for keyword in present)
-        native = transfer_syntax(ds) in _NATIVE
-    total = h.rows * h.columns * h.frames
-    need = total * h.bits[0] * h.samples // 8 if native else total // MAX_COMPRESSION
-    if h.photometric.startswith("YBR_FULL_422"):
-        need = need * 2 // 3
-    if have < max(need, 1):
-        raise InputError(
-            f"is truncated: {have} bytes of pixel data, its header asks for {need}",
-            subject=subject,
-            remedy="fetch the file again",
-        )
-
-
-def transfer_syntax(ds: Dataset) -> UID:
-    """The transfer syntax; where the file does not say, what its encoding shows."""
-    given = text(ds.get("file_meta") or Dataset(), "TransferSyntaxUID")
-    if given:
-        return UID(given)
-    implicit, little = ds.original_encoding
-    if implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if little or little is None else ExplicitVRBigEndian
-
-
-def decode(ds: Dataset, header: Header, index: int) -> Stored:
-    """Stored values of one frame, (H, W) or (H, W, 3) RGB. InputError where they cannot be decoded."""
-    with parsing(str(header.path), "cannot be decoded"):
-        syntax = transfer_syntax(ds)
-        special = codecs.find(syntax, header)
-        if special is not None:
-            return special(codecs.frame_bytes(ds, index), header, syntax)
-        ds.file_meta.TransferSyntaxUID = syntax
-        return _right_justified(ds, header, syntax, index)
-
-
-def _right_justified(ds: Dataset, h: Header, syntax: UID, index: int) -> Stored:
-    """What pydicom decodes, moved down where old files keep the values in a pixel's upper bits (HighBit)."""
-    allocated, bits = h.bits
-    high = whole(ds, "HighBit")
-    below = 0 if high is None or not bits else high + 1 - bits
-    if syntax not in _NATIVE or below <= 0 or high is None or high >= allocated:
-        plain: Stored = get_decoder(syntax).as_array(ds, index=index)[0]
-        return plain
-    # pydicom ignores HighBit and would cut off the upper bits instead of the lower ones
-    word = get_decoder(syntax).as_array(ds, index=index, bits_stored=high + 1)[0]
-    shifted: Stored = np.right_shift(word, below)
-    return shifted
-
-
-def physical(ds: Dataset, header: Header, index: int, *, invert: bool = True) -> Physical:
+def physical(file: OpenFile, index: int, *, invert: bool = True) -> Physical:
     """One frame in physical units. InputError where the data set does not allow it."""
-    stored = decode(ds, header, index)
-    if stored.shape[:2] != (header.rows, header.columns):
-        claimed = f"{header.rows} x {header.columns}"
-        message = f"decodes to {stored.shape[0]} x {stored.shape[1]}, its header says {claimed}"
-        raise InputError(message, subject=str(header.path), remedy=REMEDY)
-    with parsing(str(header.path), "cannot be brought to physical values"):
-        if header.colour:
-            return _colour(ds, header, stored)
-        return _grey(ds, header, stored, index, invert)
+    stored = file.stored(index)
+    with parsing(str(file.header.path), "cannot be brought to physical values"):
+        if file.header.colour:
+            return _colour(file.ds, file.header, stored)
+        return _grey(file.ds, file.header, stored, index, invert)
 
 
 def _colour(ds: Dataset, h: Header, stored: Stored) -> Physical:

@@ -5,19 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from banana_cli.adapter import InputItem, SourceInfo
+from banana_cli.errors import InputError
 from banana_cli.options import ReadOptions, ViewName
 from banana_cli.types import Domain, Json, LayerKind, Modality
 
+from .archive import Place
+from .directory import contents_of
 from .elements import hashed, number, numbers, quiet, text
+from .frames import transfer_syntax
 from .geometry import Plane, Stack, plane_of, stack_of
-from .header import Header, header_of, read_dataset
-from .pixels import check_claims, rescale_type, transfer_syntax, voi_window
+from .header import ContentsError, Header, header_of, read_dataset
+from .levels import level_of
+from .pixels import check_claims, rescale_type, voi_window
 from .surface import ViewGrid, view_grid
 
+_EVEN = 0.1  # of a step; as Stack.uneven
+_IDENTITY = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+)
 MIN_VOLUME = 4  # slices; fewer have no surface worth the name
 _SURFACE = frozenset({LayerKind.DEPTH, LayerKind.NORMALS})
 _MODALITIES: Mapping[str, Modality] = {
@@ -49,6 +66,8 @@ class References:
     modality: str
     pictures: tuple[tuple[str, str, int], ...]
     """(SOP class, SOP instance, frame from 0) of each picture."""
+    patient: tuple[tuple[str, str], ...] = ()
+    """Keyword and value of what tells whose pictures they are; () unless --no-anonymize asks for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,17 +93,29 @@ class Plan:
     unit: str
 
 
-def plan(item: InputItem, options: ReadOptions) -> Plan:
-    """Read the headers of a job. InputError where it is no picture."""
-    first = read_dataset(item.paths[0], pixels=False)
-    headers = [header_of(first, item.paths[0])]
+def plan(item: InputItem, options: ReadOptions, places: Sequence[Place]) -> Plan:
+    """Read the headers of a job, whose files are at ``places``. InputError where it is no picture."""
+    try:
+        first = read_dataset(places[0])
+    except ContentsError:
+        raise _useless(item) from None
+    headers = [header_of(first, places[0])]
     check_claims(headers[0])
-    for path in item.paths[1:]:
-        ds = read_dataset(path, pixels=False)
-        headers.append(header_of(ds, path))
+    for place in places[1:]:
+        headers.append(header_of(read_dataset(place), place))
         check_claims(headers[-1])
     with quiet():
         return _Planner(item, options, first, tuple(headers)).plan()
+
+
+def _useless(item: InputItem) -> InputError:
+    """What to say of a DICOMDIR: it is a job of its own only where what it lists is not there."""
+    contents = contents_of(item.paths[0])
+    listed = contents.missing + len(contents.files)
+    missing = f"{contents.missing} of the {listed} files that it lists are not in its folder"
+    message = f"is a DICOMDIR: {missing if listed else 'it lists no files'}"
+    remedy = "copy the whole medium, or give the folder that holds its files"
+    return InputError(message, subject=item.subject, remedy=remedy)
 
 
 class _Planner:
@@ -109,7 +140,7 @@ class _Planner:
             stack if stack and len(cells) >= MIN_VOLUME and modality in (Modality.CT, Modality.MR) else None
         )
         wanted = self.options.layers
-        grid = self.grid(volume) if volume and wanted & _SURFACE else None
+        grid = self.grid(volume, modality) if volume and wanted & _SURFACE else None
         slices = grid is None or LayerKind.MASKS in wanted
         size = self.pixel_size(cells)
         self.warn(stack)
@@ -120,8 +151,8 @@ class _Planner:
             modality=modality,
             kind=self.kind(),
             shape=grid.shape if grid and not slices else matrix,
-            frames=len(cells) * slices + (grid is not None),
-            formats={} if skip else _formats(modality, stack is not None),
+            frames=len(cells) if slices else 1,
+            formats={} if skip else _formats(modality, stack is not None and not self.h.masks),
             facts=self.facts(modality, cells, stack, size, volume is not None),
             notices=tuple(self.notices),
             planes=tuple(c.plane for c in cells),
@@ -156,6 +187,9 @@ class _Planner:
         return Modality.MR
 
     def guess(self, taken: Modality, why: str) -> None:
+        if self.h.masks:
+            self.notices.append("a segmentation and no scan: its marks are read as if they were a picture")
+            return
         name = self.h.modality[:16] if self.h.modality.isalnum() else "missing"
         self.notices.append(f"modality {name} is none that the model knows: taken as {taken.value}, as {why}")
 
@@ -170,8 +204,10 @@ class _Planner:
         planes = [c.plane for c in cells if c.plane is not None]
         return stack_of(planes) if planes and len(planes) == len(cells) else None
 
-    def grid(self, stack: Stack) -> ViewGrid:
-        return view_grid(stack, (self.h.rows, self.h.columns), ViewName(self.options.dicom.view))
+    def grid(self, stack: Stack, modality: Modality) -> ViewGrid:
+        asked = self.options.dicom
+        level = level_of(asked.surface, modality, self.item.subject)
+        return view_grid(stack, (self.h.rows, self.h.columns), ViewName(asked.view), level)
 
     def unit(self, modality: Modality) -> str:
         if modality is Modality.CT:
@@ -194,14 +230,19 @@ class _Planner:
     def warn(self, stack: Stack | None) -> None:
         if text(self.ds, "BurnedInAnnotation").upper() == "YES":
             self.notices.append("its tag says that text is burned into the pixels; it may name the patient")
+        if text(self.ds, "RecognizableVisualFeatures").upper() == "YES":
+            self.notices.append("its tag says that the patient can be recognised in the pixels")
+        if not self.options.dicom.anonymize:
+            self.notices.append("not anonymized, as asked: DICOM outputs tell whose pictures these are")
         if stack is None:
             if self.kind() == "series":
                 self.notices.append("the slices are not one stack of parallel planes")
             return
         if stack.uneven:
-            steps = stack.steps
+            steps, missing = stack.steps, missing_slices(stack)
+            gaps = f"about {missing} slices are missing: " if missing else ""
             self.notices.append(
-                f"slices are {steps.min():.3g} to {steps.max():.3g} mm apart: positions are kept, "
+                f"{gaps}slices are {steps.min():.3g} to {steps.max():.3g} mm apart: positions are kept, "
                 "a surface is interpolated across the gaps"
             )
 
@@ -216,6 +257,7 @@ class _Planner:
             for_uid=h.for_uid,
             modality=h.modality,
             pictures=pictures,
+            patient=() if self.options.dicom.anonymize else tuple((k, text(self.ds, k)) for k in _IDENTITY),
         )
 
     def facts(
@@ -248,8 +290,15 @@ class _Planner:
             "voi_window": {"centre": window[0], "width": window[1]} if window else None,
         }
         facts |= self.geometry_facts(cells, stack)
+        if not self.options.dicom.anonymize:
+            facts |= {
+                "study_uid": h.study_uid,
+                "series_uid": h.series_uid,
+                "frame_of_reference_uid": h.for_uid,
+            }
         if volume:
             facts["surface_view"] = self.options.dicom.view.value
+            facts["surface_of"] = self.options.dicom.surface
             facts["layer_frames"] = {"masks": len(cells), "depth": 1, "normals": 1}
         return facts
 
@@ -266,7 +315,19 @@ class _Planner:
             facts["slice_step_mm"] = round(float(steps.mean()), 4)
             facts["slice_step_range_mm"] = [round(float(steps.min()), 4), round(float(steps.max()), 4)]
             facts["tilt_deg"] = round(stack.tilt_deg, 3)
+            if missing := missing_slices(stack):
+                facts["missing_slices"] = missing
         return facts
+
+
+def missing_slices(stack: Stack) -> int:
+    """How many slices the gaps of an otherwise even stack have room for; 0 where it is merely uneven."""
+    if not stack.uneven:
+        return 0
+    share = stack.steps / np.median(stack.steps)
+    whole = np.rint(share)
+    even = whole.min() >= 1 and np.abs(share - whole).max() < _EVEN
+    return int((whole - 1).sum()) if even else 0
 
 
 def _formats(modality: Modality, in_patient: bool) -> dict[LayerKind, str]:

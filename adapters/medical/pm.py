@@ -24,6 +24,7 @@ from .derived import (
     pixel_measures,
     plane_orientation,
     plane_position,
+    save,
     surface_facts,
     thickness_mm,
     versions,
@@ -63,7 +64,7 @@ class PmSink:
                 "there is no depth to write", subject=self.info.item.subject, remedy="see the messages above"
             )
         with writing(self.info.item.subject):
-            self._object().save_as(self.part)
+            save(self._object(), self.part, self.info)
         depth = self.maps[0][2]
         return {
             "encoding": "DICOM parametric map, float32, NaN = no value",
@@ -89,7 +90,7 @@ class PmSink:
             manufacturer_model_name=self.job.model.name,
             software_versions=versions(self.job),
             device_serial_number=SERIAL,
-            contains_recognizable_visual_features=False,
+            contains_recognizable_visual_features=bool(self.facts),  # of a surface: it may be a face
             real_world_value_mappings=[self._mapping(low, high)],
             window_center=(low + high) / 2,
             window_width=max(high - low, 1e-3),

@@ -1,4 +1,4 @@
-"""Masks as a DICOM segmentation: binary, coded segments, in the source's frame of reference."""
+"""Masks as a DICOM segmentation, binary or a label map: coded segments in the source's own space."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ from .derived import (
     equipment,
     medical_info,
     origin,
+    save,
     versions,
     writing,
 )
 
 _SERIES = 900  # above what scanners number their series
+_Kind = hd.seg.SegmentationTypeValues
 
 
 class SegSink:
     """Collects the masks of all pictures; writes one object at the end (``banana_cli.adapter.Sink``)."""
 
-    def __init__(self, part: Path, job: SinkJob) -> None:
+    def __init__(self, part: Path, job: SinkJob, *, labelmap: bool = False) -> None:
         self.part, self.job = part, job
+        self.kind = _Kind.LABELMAP if labelmap else _Kind.BINARY
         self.info = medical_info(job)
         self.origin: Origin = origin(self.info)
         wanted = set(possible_ids(self.info.modality))
@@ -54,7 +57,7 @@ class SegSink:
             segmentation = hd.seg.Segmentation(
                 source_images=self.origin.images,
                 pixel_array=self.labels,
-                segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+                segmentation_type=self.kind,
                 segment_descriptions=[self._segment(k, c) for k, c in enumerate(self.classes, start=1)],
                 series_instance_uid=generate_uid(),
                 series_number=_SERIES,
@@ -69,9 +72,9 @@ class SegSink:
                 omit_empty_frames=bool(self.labels.any()),
                 contributing_equipment=equipment(self.job),
             )
-            segmentation.save_as(self.part)
+            save(segmentation, self.part, self.info)
         return {
-            "encoding": "DICOM SEG, binary",
+            "encoding": f"DICOM SEG, {self.kind.value.lower()}",
             "kind": "classes",
             "segments": {str(k): c.name for k, c in enumerate(self.classes, start=1)},
             "frames": int(segmentation.NumberOfFrames),

@@ -42,7 +42,8 @@ class ViewGrid:
 
     ``plane`` has square pixels; ``away`` is the unit vector of the rays; ``reach_mm`` the distance to
     the volume's far side; ``step_mm`` one voxel along the ray; ``rows_resampled`` and
-    ``cols_resampled`` say along which side of the picture the volume is coarser than the pitch.
+    ``cols_resampled`` say along which side of the picture the volume is coarser than the pitch;
+    ``level`` is the surface's value in physical units, None: to be found in the voxels.
     """
 
     shape: tuple[int, int]
@@ -52,6 +53,7 @@ class ViewGrid:
     step_mm: float
     rows_resampled: bool
     cols_resampled: bool
+    level: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +79,7 @@ class Surface:
     cut: Bool
 
 
-def view_grid(stack: Stack, matrix: tuple[int, int], view: ViewName) -> ViewGrid:
+def view_grid(stack: Stack, matrix: tuple[int, int], view: ViewName, level: float | None = None) -> ViewGrid:
     """The viewing plane of a stack of slices of ``matrix`` (rows, columns) pixels."""
     right, away = (np.array(v, float) for v in _VIEWS[view])
     down = np.cross(away, right)
@@ -101,6 +103,7 @@ def view_grid(stack: Stack, matrix: tuple[int, int], view: ViewName) -> ViewGrid
         step_mm=steps[2],
         rows_resampled=abs(steps[1] - pitch) > 1e-3 * pitch,
         cols_resampled=abs(steps[0] - pitch) > 1e-3 * pitch,
+        level=level,
     )
 
 

@@ -24,16 +24,15 @@ from banana_cli.types import (
 
 from .elements import hashed
 from .geometry import PatientGeometry, Stack
+from .levels import otsu
 from .pixels import Physical
 from .plan import Cell, Plan
-from .surface import I16, Surface, Volume, render
+from .surface import Surface, Volume, render
 from .windows import sample
 
 MAX_VOXELS = 2**31  # int16 and one blurred copy: 8 GiB at the very most
-SKIN_HU = -300.0
-_AIR_HU, _TOP_HU = -1000.0, 400.0  # beyond these a voxel says nothing more of the skin
+_REACH_HU = 700.0  # beyond this on either side of the level a voxel says nothing more of the surface
 _STEPS = 30_000  # an MR volume's range is spread over so many int16 steps
-_BINS = 256
 
 Read = Callable[[Cell], Physical]
 
@@ -43,7 +42,7 @@ def surface_frame(plan: Plan, read: Read, index: int) -> Frame:
     grid, stack = plan.surface, plan.info.stack
     if grid is None or stack is None:
         raise ValueError("the plan has no surface")
-    volume, threshold = load(plan, read, stack)
+    volume, threshold = load(plan, read, stack, grid.level)
     surface = render(volume, grid, threshold)
     if not surface.hit.any():
         raise InputError(
@@ -55,6 +54,7 @@ def surface_frame(plan: Plan, read: Read, index: int) -> Frame:
     facts: dict[str, Json] = {
         "layers": [LayerKind.DEPTH.value, LayerKind.NORMALS.value],
         "view": str(plan.info.facts["surface_view"]),
+        "surface": str(plan.info.facts["surface_of"]),
         "threshold": round(threshold, 4),
         "threshold_unit": unit,
         "pitch_mm": grid.plane.spacing[0],
@@ -92,8 +92,8 @@ def _shaded(surface: Surface) -> F32:
     return np.where(surface.hit, np.clip(-surface.normals[2], 0.05, 1), 0).astype(np.float32)
 
 
-def load(plan: Plan, read: Read, stack: Stack) -> tuple[Volume, float]:
-    """The volume of a stack, read slice by slice, and the value at which its surface lies."""
+def load(plan: Plan, read: Read, stack: Stack, level: float | None) -> tuple[Volume, float]:
+    """The volume of a stack, read slice by slice, and the value of its surface: ``level``, else Otsu's."""
     rows, columns = plan.headers[0].rows, plan.headers[0].columns
     if rows * columns * len(stack.order) > MAX_VOXELS:
         raise InputError(
@@ -101,17 +101,24 @@ def load(plan: Plan, read: Read, stack: Stack) -> tuple[Volume, float]:
             subject=plan.info.item.subject,
             remedy="segment its slices instead",
         )
-    ct = plan.info.modality is Modality.CT
-    low, high = (_AIR_HU, _TOP_HU) if ct else _range(plan, read, stack)
-    scale = 1.0 if ct else (high - low) / _STEPS
+    low, high, scale = _span(plan, read, stack, level)
     voxels = np.empty((len(stack.order), rows, columns), np.int16)
     for k, cell in enumerate(stack.order):
         picture = read(plan.cells[cell])
         values = np.where(picture.valid, picture.values[0], np.float32(low))
-        voxels[k] = np.rint((np.clip(values, low, high) - (0 if ct else low)) / scale)
-    offset = 0.0 if ct else low
-    threshold = SKIN_HU if ct else otsu(voxels, 0.0) * scale + offset
-    return Volume(voxels=voxels, stack=stack, scale=scale, offset=offset), threshold
+        voxels[k] = np.rint((np.clip(values, low, high) - low) / scale)
+    threshold = otsu(voxels, 0.0) * scale + low if level is None else level
+    return Volume(voxels=voxels, stack=stack, scale=scale, offset=low), threshold
+
+
+def _span(plan: Plan, read: Read, stack: Stack, level: float | None) -> tuple[float, float, float]:
+    """Lowest and highest value kept of a volume, and the value of one step between them."""
+    if plan.info.modality is Modality.CT and level is not None:
+        return level - _REACH_HU, level + _REACH_HU, 1.0
+    low, high = _range(plan, read, stack)
+    if level is not None:
+        low, high = min(low, level), max(high, level)
+    return low, high, (high - low) / _STEPS
 
 
 def _range(plan: Plan, read: Read, stack: Stack) -> tuple[float, float]:
@@ -123,27 +130,3 @@ def _range(plan: Plan, read: Read, stack: Stack) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = float(values.min()), float(np.percentile(values, 99.5))
     return low, high if high > low else low + 1.0
-
-
-def otsu(voxels: I16, zero: float) -> float:
-    """The value that parts air from tissue: Otsu's threshold of the square root above ``zero``.
-
-    The root keeps bright fat from pulling the threshold up into the muscles.
-    """
-    top = float(np.sqrt(max(float(voxels.max()) - zero, 1.0)))
-    counts = np.zeros(_BINS)
-    for plane in voxels:
-        roots = np.sqrt(np.maximum(plane - np.float32(zero), 0))
-        counts += np.histogram(roots, bins=_BINS, range=(0.0, top))[0]
-    centres = (np.arange(_BINS) + 0.5) * top / _BINS
-    below = np.cumsum(counts)[:-1]
-    above = counts.sum() - below
-    mass = np.cumsum(counts * centres)
-    parted = (below > 0) & (above > 0)
-    if not parted.any():
-        return zero + top**2
-    b, a, m = below[parted], above[parted], mass[:-1][parted]
-    between = b * a * (m / b - (mass[-1] - m) / a) ** 2
-    edges = (centres[1:] + centres[:-1])[parted] / 2
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))  # an empty gap is a plateau: its middle
-    return zero + float(edges[best].mean()) ** 2

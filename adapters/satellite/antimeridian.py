@@ -1,46 +1,52 @@
-"""Polygons across the antimeridian, cut into one part a side as RFC 7946 (3.1.9) wants them."""
+"""Polygons across the antimeridian or around a pole, cut as RFC 7946 (3.1.9) wants them."""
 
 from __future__ import annotations
 
-Ring = list[tuple[float, float]]
-"""Closed: (longitude, latitude) in degrees, the first place again at the end."""
+from typing import Any, Final
+
+import numpy as np
+
+from banana_cli.types import F64
+
+_WORLD: Final = (-180.0, -90.0, 180.0, 90.0)
 
 
-def cut(rings: list[Ring]) -> list[list[Ring]]:
-    """A polygon (outer ring, then holes) as one or two polygons with longitudes in [-180, 180]."""
-    start = rings[0][0][0]
-    unrolled = [_unrolled(ring, start) for ring in rings]
-    lons = [lon for lon, _ in unrolled[0]]
-    seam = 180.0 if max(lons) > 180 else -180.0 if min(lons) < -180 else None
-    if seam is None:
-        return [unrolled]
-    inside, outside = (_half(unrolled, seam, sign) for sign in (-1 if seam > 0 else 1, 1 if seam > 0 else -1))
-    moved = [[(lon - 2 * seam, lat) for lon, lat in ring] for ring in outside]
-    return [part for part in (inside, moved) if part]
+def cut(polygon: Any) -> list[Any]:  # noqa: ANN401 (shapely has no types)
+    """A shapely polygon in (longitude, latitude) degrees as polygons with longitudes in [-180, 180]."""
+    import shapely
+
+    outer, *holes = (shapely.get_coordinates(ring) for ring in (polygon.exterior, *polygon.interiors))
+    if not _jumps(outer) and np.abs(outer[:, 0]).max() <= 180:
+        return [polygon]
+    whole = shapely.difference(_wrapped(outer), shapely.union_all([_wrapped(hole) for hole in holes]))
+    parts = shapely.get_parts(whole)
+    return [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
 
 
-def _unrolled(ring: Ring, near: float) -> Ring:
-    """The same ring without jumps of 360 degrees, beginning near a longitude."""
-    out: Ring = []
-    for lon, lat in ring:
-        near = near + (lon - near + 180) % 360 - 180
-        # nothing is added where nothing jumps, so that no digit changes
-        out.append((lon if abs(lon - near) < 1 else near, lat))
-    return out
+def _jumps(ring: F64) -> bool:
+    return bool((np.abs(np.diff(ring[:, 0])) > 180).any())
 
 
-def _half(rings: list[Ring], seam: float, sign: int) -> list[Ring]:
-    """What lies on one side of a meridian: east of it for sign 1, west for -1."""
-    halves = [_clipped(ring, seam, sign) for ring in rings]
-    return [ring for ring in halves if len(ring) > 3] if len(halves[0]) > 3 else []
+def _wrapped(ring: F64) -> Any:  # noqa: ANN401
+    """What a ring encloses, on the plane of longitudes from -180 to 180."""
+    import shapely
+
+    turns = np.diff(ring[:, 0])
+    turns -= 360 * np.rint(turns / 360)
+    lons = ring[0, 0] + np.concatenate([[0.0], np.cumsum(turns)])
+    corners = np.column_stack([lons, ring[:, 1]])
+    if abs(turns.sum()) > 180:  # the ring goes around a pole, which becomes its far side
+        pole = np.copysign(90.0, ring[:, 1].mean())
+        corners = np.concatenate([corners, [(lons[-1], pole), (lons[0], pole)]])
+    area = shapely.make_valid(shapely.polygons(corners))
+    worlds = [
+        shapely.intersection(shapely.transform(area, lambda xy, turn=turn: xy + (turn, 0.0)), _world())
+        for turn in (-360.0, 0.0, 360.0)
+    ]
+    return shapely.union_all(worlds)
 
 
-def _clipped(ring: Ring, seam: float, sign: int) -> Ring:
-    out: Ring = []
-    for (lon0, lat0), (lon1, lat1) in zip(ring, ring[1:], strict=False):
-        before, after = sign * (lon0 - seam), sign * (lon1 - seam)
-        if before >= 0:
-            out.append((lon0, lat0))
-        if before * after < 0:
-            out.append((seam, lat0 + (lat1 - lat0) * before / (before - after)))
-    return [*out, out[0]] if out else []
+def _world() -> Any:  # noqa: ANN401
+    import shapely
+
+    return shapely.box(*_WORLD)

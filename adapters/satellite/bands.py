@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banana_cli.errors import InputError, UsageError
+from banana_cli.options import RasterOptions, Sensor
 from banana_cli.types import F32, U8, Bool, Window
 
 from .gdal import Dataset
+from .sensors import bands_of, sensor_of
 
 _SANE: Final = 1e30  # beyond it a float is a filler (such as the lowest float32), not a measurement
 _MAX_LOOKUPS: Final = 50_000
@@ -31,6 +33,7 @@ class Channels:
     palette: U8 | None
     nodata_override: float | None
     full_scale: float | None
+    sensor: Sensor
 
     @property
     def is_complex(self) -> bool:
@@ -38,9 +41,13 @@ class Channels:
         return self.dtype.startswith("complex")
 
 
-def choose(dataset: Dataset, bidx: tuple[int, ...], nodata: float | None, subject: str) -> Channels:
-    """The bands asked for, else red, green and blue, else the first three, else the first one."""
-    indexes = _asked(dataset, bidx, subject) if bidx else _default_indexes(dataset)
+def choose(dataset: Dataset, asked: RasterOptions, subject: str) -> Channels:
+    """The bands asked for, else the sensor's, else red, green and blue, else the first three or one."""
+    sensor = sensor_of(dataset, asked.sensor)
+    if asked.bidx:
+        indexes = _asked(dataset, asked.bidx, subject)
+    else:
+        indexes = bands_of(dataset, sensor, subject) or _default_indexes(dataset)
     dtype = str(dataset.dtypes[indexes[0] - 1])
     palette = _palette(dataset, indexes)
     names = ("red", "green", "blue") if palette is not None else tuple(_name(dataset, i) for i in indexes)
@@ -49,8 +56,9 @@ def choose(dataset: Dataset, bidx: tuple[int, ...], nodata: float | None, subjec
         names=names,
         dtype=dtype,
         palette=palette,
-        nodata_override=nodata,
+        nodata_override=asked.nodata,
         full_scale=255.0 if palette is not None else _full_scale(dataset, indexes),
+        sensor=sensor,
     )
 
 

@@ -9,13 +9,15 @@ from typing import Final
 from xml.etree import ElementTree
 
 from banana_cli.adapter import SinkJob, SourceInfo
+from banana_cli.atomic import final_name
 from banana_cli.codec import mask_facts
 from banana_cli.errors import OutputError, translate
 from banana_cli.types import ClassTable, Depth, Domain, Json, LayerKind
 
 from .gdal import WRITE_REMEDY, writing
-from .mosaic import Mosaic, MosaicSink, mosaic
+from .mosaic import Mosaic, MosaicSink, Product, mosaic
 from .scene import json_number
+from .stac import write_item
 
 _BLOCK_PX: Final = 512
 _INTEGER, _STRING = "0", "2"
@@ -53,12 +55,13 @@ class GeoTiffSink(MosaicSink):
     def finish(self) -> dict[str, Json]:
         """Turn the mosaic into a COG with overviews; for classes also GDAL's file of their names."""
         self.made.close()
-        overviews = self._convert()
+        overviews = to_cog(self.made.path, self._part, self.made.product)
         job = self.made.job
         if job.layer is LayerKind.MASKS:
             _write_categories(self._part, job.table, self.made.subject)
+        write_item(self._part, self.made)
         return {
-            **_encoding(self.made),
+            **encoding(self.made),
             "container": "COG",
             "compression": "deflate",
             "nodata": json_number(self.made.product.nodata),
@@ -66,32 +69,34 @@ class GeoTiffSink(MosaicSink):
             "overview_resampling": self.made.product.resampling.lower(),
         }
 
-    def _convert(self) -> list[int]:
-        import rasterio
-        import rasterio.shutil
 
-        product = self.made.product
-        # a COG is made by way of a file of overviews, and both are gone when GDAL has failed
-        with writing(self.made.subject, needs=2 * self.made.path.stat().st_size):
-            _side_file(self._part).unlink(missing_ok=True)
-            rasterio.shutil.copy(
-                self.made.path,
-                self._part,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR={1: "NO", 3: "FLOATING_POINT"}[product.predictor],
-                BLOCKSIZE=str(_BLOCK_PX),
-                RESAMPLING=product.resampling,
-                OVERVIEW_RESAMPLING=product.resampling,
-                SPARSE_OK="TRUE",
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS="ALL_CPUS",
-            )
-            with rasterio.open(self._part) as written:
-                return list(written.overviews(1))
+def to_cog(source: Path, part: Path, product: Product) -> list[int]:
+    """Turn a tiled file into a COG; returns its overviews. OutputError where the disk refuses."""
+    import rasterio
+    import rasterio.shutil
+
+    # a COG is made by way of a file of overviews, and both are gone when GDAL has failed
+    with writing(str(final_name(part)), needs=2 * source.stat().st_size):
+        _side_file(part).unlink(missing_ok=True)
+        rasterio.shutil.copy(
+            source,
+            part,
+            driver="COG",
+            COMPRESS="DEFLATE",
+            PREDICTOR={1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}[product.predictor],
+            BLOCKSIZE=str(_BLOCK_PX),
+            RESAMPLING=product.resampling,
+            OVERVIEW_RESAMPLING=product.resampling,
+            SPARSE_OK="TRUE",
+            BIGTIFF="IF_SAFER",
+            NUM_THREADS="ALL_CPUS",
+        )
+        with rasterio.open(part) as written:
+            return list(written.overviews(1))
 
 
-def _encoding(made: Mosaic) -> dict[str, Json]:
+def encoding(made: Mosaic) -> dict[str, Json]:
+    """What a sidecar says of values that are stored as they are."""
     if made.job.layer is LayerKind.MASKS:
         return mask_facts(made.job.table)
     if made.job.layer is LayerKind.NORMALS:

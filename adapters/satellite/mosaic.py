@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,20 @@ from numpy.typing import NDArray
 
 from banana_cli.adapter import SinkJob
 from banana_cli.atomic import final_name
-from banana_cli.types import NO_CLASS, Depth, Frame, Json, Layer, LayerKind, Mask, Prediction, Unit, Window
+from banana_cli.types import (
+    NO_CLASS,
+    Depth,
+    DepthKind,
+    Frame,
+    Json,
+    Layer,
+    LayerKind,
+    Mask,
+    Normals,
+    Prediction,
+    Unit,
+    Window,
+)
 
 from .bands import gdal_window
 from .gdal import Dataset, gdal_env, writing
@@ -65,6 +78,18 @@ def stored(layer: Layer) -> NDArray[np.generic]:
         return np.where(layer.valid, layer.values, np.float32(np.nan))[None]
     rounded = np.rint(layer.xyz * _NORMAL_STEPS) / _NORMAL_STEPS
     return np.where(layer.valid, rounded, np.float32(np.nan))
+
+
+def restored(data: NDArray[Any], job: SinkJob, like: Layer | None) -> Layer:
+    """Bands as stored (C, H, W) as the layer again; ``like`` tells kind and unit of depth."""
+    if job.layer is LayerKind.MASKS:
+        return Mask(ids=data[0], valid=data[0] != NO_CLASS, table=job.table)
+    valid = np.isfinite(data[0])
+    if job.layer is LayerKind.NORMALS:
+        return Normals(xyz=np.where(valid, data, np.float32(0.0)), valid=valid)
+    if isinstance(like, Depth):
+        return replace(like, values=data[0], valid=valid)
+    return Depth(values=data[0], valid=valid, depth_kind=DepthKind.METRIC, unit=Unit.METRE)
 
 
 class Mosaic:

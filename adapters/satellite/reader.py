@@ -11,15 +11,16 @@ from typing import Final
 import numpy as np
 
 from banana_cli.adapter import InputItem, Unreadable, read_head
-from banana_cli.errors import InputError, UsageError
-from banana_cli.options import RasterOptions, ReadOptions
+from banana_cli.errors import InputError
+from banana_cli.options import ReadOptions
 from banana_cli.types import F32, Band, Domain, Frame, Layer, LayerKind, Modality, Provenance
 
 from .bands import choose, read_pixels
-from .blocks import Block, Tiling, blocks
+from .blocks import WORK_PX, Block, Blocks
 from .content import Container, container_of, owner_of, refuse_side_file
 from .gdal import Dataset, open_raster, reading
 from .heights import metres_of, normals_of
+from .looks import looks_of
 from .scaling import scale_scene
 from .scene import Plan, SceneInfo, describe, reference_of
 from .vrt import check_side_files, check_vrt
@@ -32,7 +33,7 @@ class SatelliteAdapter:
 
     name = "satellite"
     domain = Domain.SATELLITE
-    accepts = frozenset({"bidx", "nodata"})
+    accepts = frozenset({"bidx", "nodata", "sensor"})
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """By content: TIFF, BigTIFF, JPEG 2000 or a VRT document."""
@@ -83,7 +84,7 @@ class SceneSource:
     def __iter__(self) -> Iterator[Frame | Unreadable]:
         """Frames; a damaged block as a value. InputError after eight damaged blocks on end."""
         failed = 0
-        for block in blocks(self.info.shape, self._plan.tiling):
+        for block in self._plan.blocks:
             frame = self._read(block)
             failed = failed + 1 if isinstance(frame, Unreadable) else 0
             if isinstance(frame, Unreadable) and failed >= _GIVE_UP_AFTER:
@@ -118,6 +119,7 @@ class SceneSource:
                 window=block.window,
                 core=block.core,
                 scene_shape=self.info.shape,
+                looks=plan.blocks.looks,
             ),
         )
         return self._with_normals(frame) if plan.metres is not None and self._normals else frame
@@ -151,14 +153,19 @@ def _open(item: InputItem) -> Dataset:
 
 def _plan(item: InputItem, dataset: Dataset, options: ReadOptions) -> Plan:
     """Choose bands, scale, and decide whether the numbers are heights."""
-    channels = choose(dataset, options.raster.bidx, options.raster.nodata, item.subject)
+    channels = choose(dataset, options.raster, item.subject)
     scaling = scale_scene(dataset, channels)
     reference = reference_of(dataset)
-    metres = metres_of(dataset, channels, scaling.ranges[0]) if reference.pitch_m else None
+    pitch_m = reference.pitch_m
+    metres = metres_of(dataset, channels, scaling.ranges[0], pitch_m) if pitch_m else None
     if metres is not None:
         scaling = scaling.linear(metres.scale, metres.offset)
     unit = "m" if metres is not None else "1"
-    tiling = _tiling(options.raster)
+    blocks = Blocks(
+        shape=(dataset.height, dataset.width),
+        looks=looks_of(reference, options.raster.overlap),
+        work=options.raster.tile or WORK_PX,
+    )
     return Plan(
         info=describe(
             item,
@@ -166,7 +173,7 @@ def _plan(item: InputItem, dataset: Dataset, options: ReadOptions) -> Plan:
             channels,
             scaling,
             reference,
-            tiling,
+            blocks,
             heights=metres is not None,
             layers=options.layers,
         ),
@@ -174,18 +181,5 @@ def _plan(item: InputItem, dataset: Dataset, options: ReadOptions) -> Plan:
         bands=tuple(Band(name=name, unit=unit) for name in channels.names),
         scaling=scaling,
         metres=metres,
-        tiling=tiling,
+        blocks=blocks,
     )
-
-
-def _tiling(asked: RasterOptions) -> Tiling:
-    """The engine's tiles, so that each frame holds all of those that answer for its core."""
-    tile = asked.tile or Tiling().tile
-    overlap = min(Tiling().overlap, tile // 8) if asked.overlap is None else asked.overlap
-    if tile < 1 or not 0 <= 2 * overlap <= tile:
-        raise UsageError(
-            f"an overlap of {overlap} does not fit tiles of {tile}",
-            subject="--tile",
-            remedy="use an overlap of at most half a tile",
-        )
-    return Tiling(tile=tile, overlap=overlap)

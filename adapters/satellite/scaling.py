@@ -12,6 +12,7 @@ from banana_cli.types import F64, Json, View, Window
 
 from .bands import Channels, gdal_window, read_raw
 from .gdal import Dataset
+from .sensors import limits_of
 
 LOOK_PX: Final = 1024
 _WHOLE_PX: Final = 4096 * 4096
@@ -59,10 +60,26 @@ def scale_scene(dataset: Dataset, channels: Channels) -> Scaling:
         return Scaling(views=views, ranges=(None,) * len(views), method="none, 8 bit")
     samples = _look(dataset, channels)
     ranges = tuple(_range(s) for s in samples)
+    known = _known(channels, ranges)
+    if known is not None:
+        return known
     views = tuple(_view(i, r) for i, r in enumerate(ranges))
     return Scaling(
         views=views, ranges=ranges, method=f"percentiles {LOW_PERCENT:g} to {HIGH_PERCENT:g} of the scene"
     )
+
+
+def _known(channels: Channels, ranges: tuple[Range | None, ...]) -> Scaling | None:
+    """The scaling that the sensor has, one for all bands; None where it has none."""
+    found = [r for r in ranges if r is not None]
+    if not found:
+        return None
+    low, high = min(r.low for r in found), max(r.high for r in found)
+    limits = limits_of(channels.sensor, channels.dtype, low, high)
+    if limits is None:
+        return None
+    views = tuple(View(band=i, low=limits[0], high=limits[1]) for i in range(len(ranges)))
+    return Scaling(views=views, ranges=ranges, method=f"{channels.sensor.value}: {limits[2]}")
 
 
 def _look(dataset: Dataset, channels: Channels) -> list[F64]:
@@ -73,14 +90,15 @@ def _look(dataset: Dataset, channels: Channels) -> list[F64]:
         out = (max(1, round(dataset.height / step)), max(1, round(dataset.width / step)))
         parts = [read_raw(dataset, channels, None, out)]
     else:
-        parts = [read_raw(dataset, channels, gdal_window(w)) for w in _probes(dataset)]
+        parts = [read_raw(dataset, channels, gdal_window(w)) for w in probes(dataset)]
     return [
         np.concatenate([np.asarray(raw[i][valid], np.float64) for raw, valid in parts])
         for i in range(len(channels.indexes))
     ]
 
 
-def _probes(dataset: Dataset) -> list[Window]:
+def probes(dataset: Dataset) -> list[Window]:
+    """Small windows spread over a scene; fewer where each costs a large block."""
     rows, cols = dataset.block_shapes[0]
     n = 2 if rows * cols > _HEAVY_BLOCK_PX else _PROBES
     return [

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
 
 from banana_cli.adapter import InputItem, SourceInfo
 from banana_cli.types import Band, Domain, Json, LayerKind, Modality
 
 from .bands import Channels
-from .blocks import Tiling, block_count
+from .blocks import Blocks
 from .gdal import Dataset
-from .georef import IDENTITY, Georeference, lonlat
+from .georef import IDENTITY, Georeference, lonlat, metres_per_degree
 from .heights import Metres
+from .looks import far_from_training
 from .scaling import Scaling
+
+_LEAST_POINTS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +46,36 @@ class Plan:
     bands: tuple[Band, ...]
     scaling: Scaling
     metres: Metres | None
-    tiling: Tiling
+    blocks: Blocks
 
 
 def reference_of(dataset: Dataset) -> Georeference:
-    """CRS and affine of a whole raster; pixel space where it has none."""
+    """CRS and affine of a whole raster; where it has none pixel space, with a pixel's size if known."""
     crs = dataset.crs
     wkt = crs.to_wkt() if crs else None
     affine = [float(v) for v in dataset.transform[:6]]
     a, b, c, d, e, f = affine if all(math.isfinite(v) for v in affine) else IDENTITY
     reference = Georeference(crs=wkt or None, transform=(a, b, c, d, e, f))
+    if not reference.placed:
+        reference = replace(reference, about_m=_about_m(dataset))
     return reference.measured(dataset.height, dataset.width)
+
+
+def _about_m(dataset: Dataset) -> tuple[float, float] | None:
+    """Metres a pixel (row, column) by control points or RPCs, for scenes that have no transform."""
+    points, crs = dataset.gcps
+    if len(points) >= _LEAST_POINTS and crs is not None:
+        from rasterio.transform import from_gcps
+
+        a, b, c, d, e, f = (float(v) for v in from_gcps(points)[:6])
+        if all(math.isfinite(v) for v in (a, b, c, d, e, f)):
+            placed = Georeference(crs=crs.to_wkt(), transform=(a, b, c, d, e, f))
+            return placed.measured(dataset.height, dataset.width).pitch_m
+    rpcs = dataset.rpcs
+    if rpcs is not None and min(rpcs.line_scale, rpcs.samp_scale, rpcs.lat_scale, rpcs.long_scale) > 0:
+        per_lat, per_lon = metres_per_degree(rpcs.lat_off)
+        return rpcs.lat_scale * per_lat / rpcs.line_scale, rpcs.long_scale * per_lon / rpcs.samp_scale
+    return None
 
 
 def describe(
@@ -60,7 +84,7 @@ def describe(
     channels: Channels,
     scaling: Scaling,
     reference: Georeference,
-    tiling: Tiling,
+    blocks: Blocks,
     *,
     heights: bool,
     layers: frozenset[LayerKind],
@@ -73,9 +97,9 @@ def describe(
         modality=Modality.AERIAL,
         kind="heights" if heights else "scene",
         shape=(dataset.height, dataset.width),
-        frames=block_count(dataset.shape, tiling),
+        frames=len(blocks),
         formats=dict.fromkeys(LayerKind, "tif"),
-        facts=_facts(dataset, channels, scaling, reference),
+        facts={**_facts(dataset, channels, scaling, reference), "looks": _looks_facts(blocks, reference)},
         notices=tuple(_notices(dataset, channels, reference, heights=heights, layers=layers)),
         reference=reference,
         gcps=tuple(gcps),
@@ -101,12 +125,40 @@ def _facts(
         "bounds": bounds_of(reference, dataset.height, dataset.width),
         "block": list(dataset.block_shapes[0]),
         "compression": dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION"),
+        **({"dated": dated} if (dated := _date_of(dataset)) else {}),
         "overviews": list(dataset.overviews(1)),
         "mask": sorted({f.name for flags in dataset.mask_flag_enums for f in flags}),
         "colours": "palette" if channels.palette is not None else list(channels.names),
+        "sensor": channels.sensor.value,
         "scaling": scaling.describe(),
     }
     return facts
+
+
+def _date_of(dataset: Dataset) -> str | None:
+    """When the file says that it was taken or made, as RFC 3339; its clock is read as UTC."""
+    acquired = dataset.tags(ns="IMAGERY").get("ACQUISITIONDATETIME")
+    for text, form in (
+        (acquired, "%Y-%m-%d %H:%M:%S"),
+        (dataset.tags().get("TIFFTAG_DATETIME"), "%Y:%m:%d %H:%M:%S"),
+    ):
+        with suppress(TypeError, ValueError):  # absent, or some other form
+            return datetime.strptime(text[:19], form).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None
+
+
+def _looks_facts(blocks: Blocks, reference: Georeference) -> dict[str, Json]:
+    """At which resolution the model works, and in which windows."""
+    looks, pitch = blocks.looks, reference.pitch_m
+    gsd: Json = None if pitch is None else [round(p * looks.shrink, 6) for p in pitch]
+    return {
+        "tile": looks.tile,
+        "overlap": looks.overlap,
+        "shrink": looks.shrink,
+        "gsd_m": gsd,
+        "phase": list(looks.phase),
+        "work": blocks.step,
+    }
 
 
 def _notices(
@@ -119,9 +171,12 @@ def _notices(
 ) -> list[str]:
     found: list[str] = []
     if not reference.placed:
-        found.append(_why_no_crs(dataset, reference))
+        why = _why_no_crs(dataset, reference)
+        found.append(why if reference.pitch_m is None else f"{why}; a pixel is about {_sized(reference)}")
     elif reference.pitch_m is None:
         found.append("the size of a pixel in metres does not follow from the coordinate system")
+    if told := far_from_training(reference):
+        found.append(told)
     if channels.is_complex:
         found.append("complex values: their magnitude is used")
     if heights:
@@ -131,6 +186,11 @@ def _notices(
     if len(dataset.subdatasets) > 1:
         found.append(f"holds {len(dataset.subdatasets)} pictures: the first is read")
     return found
+
+
+def _sized(reference: Georeference) -> str:
+    row, col = reference.pitch_m or (0.0, 0.0)
+    return f"{math.sqrt(row * col):.3g} m"
 
 
 def _why_no_crs(dataset: Dataset, reference: Georeference) -> str:

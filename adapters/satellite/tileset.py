@@ -1,57 +1,74 @@
-"""``--format tiles``: a folder of PNG tiles named by their place, with world files and an index."""
+"""``--format tiles`` and ``geotiles``: a folder of tiles named by their place, and an index.
+
+Tiles are PNG with world files, or GeoTIFF with the values themselves.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from banana_cli.adapter import SinkJob, SourceInfo
 from banana_cli.codec import depth_code, encode_depth_u16, encode_normals_u8, mask_facts, normals_facts
 from banana_cli.errors import OutputError, translate
-from banana_cli.types import NO_CLASS, ClassTable, Depth, Domain, Json, LayerKind, Normals, Window
+from banana_cli.types import NO_CLASS, ClassTable, Depth, Domain, Json, LayerKind, Mask, Normals, Window
 
 from .bands import gdal_window
+from .cog import encoding
 from .gdal import WRITE_REMEDY, Dataset, writing
 from .georef import IDENTITY, Georeference, crs_name
-from .mosaic import Mosaic, MosaicSink, mosaic
+from .mosaic import Mosaic, MosaicSink, mosaic, restored
 from .scene import SceneInfo, bounds_of, lonlat_corners
 
 TILE_PX: Final = 512
 
 
-class TilesFormat:
-    """``r<row>_c<column>.png``, 512 x 512 or what is left at the edge; row and column of its first pixel."""
+class Kind(StrEnum):
+    """What a tile is; the value is its suffix."""
 
-    name = "tiles"
+    PNG = ".png"
+    TIF = ".tif"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TilesFormat:
+    """``r<row>_c<column>``, 512 x 512 or what is left at the edge; row and column of its first pixel."""
+
+    name: str
+    ending: str
+    kind: Kind
     domains = frozenset({Domain.SATELLITE})
     layers = frozenset(LayerKind)
 
     def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Nothing: the output is a folder."""
-        return ""
+        """Of the folder; "" for pictures."""
+        return self.ending
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[TilesSink]:
         """Collect beside ``part``; ``finish`` fills the folder."""
         with mosaic(part, job) as made:
-            yield TilesSink(made, part)
+            yield TilesSink(made, part, self.kind)
 
 
-TILES = TilesFormat()
+TILES = TilesFormat(name="tiles", ending="", kind=Kind.PNG)
+GEOTILES = TilesFormat(name="geotiles", ending=".geotiles", kind=Kind.TIF)
 
 
 class TilesSink(MosaicSink):
     """One folder of tiles being written."""
 
-    def __init__(self, made: Mosaic, part: Path) -> None:
+    def __init__(self, made: Mosaic, part: Path, kind: Kind) -> None:
         super().__init__(made)
         self._part = part
+        self._kind = kind
         info = made.job.info
         place = info.reference if isinstance(info, SceneInfo) else None
         self._reference = place or Georeference(crs=None, transform=IDENTITY)
@@ -72,13 +89,21 @@ class TilesSink(MosaicSink):
                     if self._write_tile(dataset, window):
                         features.append(self._feature(window))
             self._write_index(features)
-        return {**_encoding(self.made), "tile": TILE_PX, "tiles": len(features), "index": "index.json"}
+        return {
+            **_encoding(self.made, self._kind),
+            "tile": TILE_PX,
+            "tiles": len(features),
+            "index": "index.json",
+        }
 
     def _write_tile(self, dataset: Dataset, window: Window) -> bool:
         data = dataset.read(window=gdal_window(window))
-        if not _answered(data).any():
+        if not restored(data, self.made.job, self.made.first).valid.any():
             return False
-        path = self._part / tile_name(window)
+        path = self._part / tile_name(window, self._kind)
+        if self._kind is Kind.TIF:
+            _save_tif(path, dataset, self._reference, window)
+            return True
         _save_png(path, data, self.made)
         if self._reference.transform != IDENTITY:
             path.with_suffix(".pgw").write_text(world_file(self._reference, window), encoding="ascii")
@@ -95,7 +120,7 @@ class TilesSink(MosaicSink):
             "type": "Feature",
             "geometry": outline,
             "properties": {
-                "name": tile_name(window),
+                "name": tile_name(window, self._kind),
                 "row": window.top,
                 "col": window.left,
                 "height": window.height,
@@ -118,7 +143,7 @@ class TilesSink(MosaicSink):
                 "transform": list(self._reference.transform),
                 "tile": TILE_PX,
                 "layer": self.made.job.layer.value,
-                **_encoding(self.made),
+                **_encoding(self.made, self._kind),
             },
             "features": features,
         }
@@ -134,9 +159,9 @@ def tile_windows(shape: tuple[int, int]) -> Iterator[Window]:
             yield Window(top=top, left=left, height=height, width=width)
 
 
-def tile_name(window: Window) -> str:
+def tile_name(window: Window, kind: Kind) -> str:
     """The name says where the tile's first pixel lies in the scene."""
-    return f"r{window.top:05d}_c{window.left:05d}.png"
+    return f"r{window.top:05d}_c{window.left:05d}{kind.value}"
 
 
 def world_file(reference: Georeference, window: Window) -> str:
@@ -146,12 +171,9 @@ def world_file(reference: Georeference, window: Window) -> str:
     return "".join(f"{v!r}\n" for v in (a, d, b, e, x, y))
 
 
-def _answered(data: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """(H, W) where a tile as stored (C, H, W) holds an answer."""
-    return data[0] != NO_CLASS if data.dtype == np.uint8 else np.isfinite(np.asarray(data[0], np.float32))
-
-
-def _encoding(made: Mosaic) -> dict[str, Json]:
+def _encoding(made: Mosaic, kind: Kind) -> dict[str, Json]:
+    if kind is Kind.TIF:
+        return encoding(made)
     if made.job.layer is LayerKind.MASKS:
         return mask_facts(made.job.table)
     if made.job.layer is LayerKind.NORMALS:
@@ -160,26 +182,35 @@ def _encoding(made: Mosaic) -> dict[str, Json]:
     return depth_code(first).facts() if isinstance(first, Depth) else {}
 
 
+def _save_tif(path: Path, dataset: Dataset, reference: Georeference, window: Window) -> None:
+    """A tile of the mosaic as it is: values, nodata, CRS, palette and names of bands."""
+    import rasterio
+
+    part = gdal_window(window)
+    profile = dataset.profile | {"height": window.height, "width": window.width, "sparse_ok": False}
+    if reference.transform != IDENTITY:
+        profile["transform"] = rasterio.Affine(*reference.crop(window).transform)
+    with rasterio.open(path, "w", **profile) as out:
+        out.write(dataset.read(window=part))
+        out.descriptions = dataset.descriptions
+        out.units = dataset.units
+        out.update_tags(**dataset.tags())
+        if dataset.dtypes[0] == "uint8":
+            out.write_colormap(1, dataset.colormap(1))
+
+
 def _save_png(path: Path, data: NDArray[Any], made: Mosaic) -> None:
     from PIL import Image
 
-    if made.job.layer is LayerKind.MASKS:
-        picture = Image.fromarray(data[0])
+    layer = restored(data, made.job, made.first)
+    if isinstance(layer, Mask):
+        picture = Image.fromarray(layer.ids)
         picture.putpalette(_palette(made.job.table))
         picture.save(path, transparency=NO_CLASS)
-    elif made.job.layer is LayerKind.NORMALS:
-        valid = _answered(data)
-        xyz = np.where(valid, data, np.float32(0.0))
-        Image.fromarray(encode_normals_u8(Normals(xyz=xyz, valid=valid))).save(path)
-    elif isinstance(made.first, Depth):
-        depth = Depth(
-            values=data[0],
-            valid=_answered(data),
-            depth_kind=made.first.depth_kind,
-            unit=made.first.unit,
-            note=made.first.note,
-        )
-        Image.fromarray(encode_depth_u16(depth)[0]).save(path)
+    elif isinstance(layer, Normals):
+        Image.fromarray(encode_normals_u8(layer)).save(path)
+    else:
+        Image.fromarray(encode_depth_u16(layer)[0]).save(path)
 
 
 def _palette(table: ClassTable) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from banana_cli import inputs, plan
-from banana_cli.adapter import Broken
+from banana_cli.adapter import SNIFF_BYTES, Broken, Follows, read_head
 from banana_cli.cli.console import Console
 from banana_cli.cli.options import InputArgs
 from banana_cli.cli.reading import refuse_idle_options
 from banana_cli.cli.world import World
 from banana_cli.errors import BananaError, InputError, NoInputError, UsageError
+from banana_cli.growing import Inflow
 from banana_cli.inputs import Found
 from banana_cli.options import ReadOptions
 
@@ -71,7 +71,7 @@ def _find(args: InputArgs, world: World, console: Console, stack: ExitStack) -> 
     if args.inputs and STDIN in args.inputs:
         if args.files_from == STDIN:
             raise UsageError("stdin cannot be both", subject="-", remedy="name a file with --files-from")
-        spooled = _spool(world, stack)
+        spooled = _spool(args, world, stack)
         console.rename(spooled, STDIN)
         words = [str(spooled) if word == STDIN else word for word in words]
     readers = inputs.Readers(adapters=world.adapters, broken=_broken_readers(world), domain=args.domain)
@@ -102,15 +102,24 @@ def _listed(args: InputArgs, world: World) -> list[str]:
         ) from exc
 
 
-def _spool(world: World, stack: ExitStack) -> Path:
-    """The bytes of stdin as a file: readers need to seek."""
+def _spool(args: InputArgs, world: World, stack: ExitStack) -> Path:
+    """The bytes of stdin as a file, as readers need to seek. Who can follows it while it grows."""
     if world.stdin.isatty():
         raise UsageError("stdin is a terminal", subject="-", remedy="pipe a file into banana")
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="banana-"))
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="banana-", ignore_cleanup_errors=True))
     path = Path(folder) / "stdin"
-    with path.open("wb") as file:
-        shutil.copyfileobj(world.stdin, file)
+    inflow = Inflow(world.stdin, path)
+    stack.callback(inflow.close)
+    inflow.wait(SNIFF_BYTES)
+    readers = inputs.Readers(adapters=world.adapters, domain=args.domain)
+    adapter = readers.of(path) if path.stat().st_size else None
+    if not _follows(adapter, read_head(path)):
+        inflow.wait()
     return path
+
+
+def _follows(adapter: object, head: bytes) -> bool:
+    return isinstance(adapter, Follows) and adapter.follows(head)
 
 
 def _open(found: Found, read: ReadOptions, gathered: Gathered, console: Console) -> None:

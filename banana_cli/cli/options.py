@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 import typer
 
-from banana_cli.options import ViewName
+from banana_cli.options import Precision, Sensor, ViewName
 from banana_cli.pipeline import OnError
 from banana_cli.types import Domain
 from banana_cli.weights_index import DEFAULT_MODEL
@@ -24,16 +24,6 @@ _INPUT, _OUT, _RUN, _MODEL = "Inputs", "Outputs", "Running", "Model"
 _VIDEO, _GEO, _DICOM, _TALK = "Video and pictures", "GeoTIFF", "DICOM", "Messages"
 
 PANELS = (_OUT, _INPUT, _MODEL, _RUN, _VIDEO, _DICOM, _GEO, _TALK)
-
-
-class Precision(StrEnum):
-    """Arithmetic of the model."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
-    INT8 = "int8"
 
 
 class DepthEncoding(StrEnum):
@@ -152,7 +142,11 @@ Classes = Annotated[
 Overwrite = Annotated[bool, _option("--overwrite", text="Replace outputs that exist.", panel=_OUT)]
 Resume = Annotated[
     bool,
-    _option("--resume", text="Skip what an earlier run with the same options finished.", panel=_OUT),
+    _option(
+        "--resume",
+        text="Skip what an earlier run with the same options finished, and go on inside a clip.",
+        panel=_OUT,
+    ),
 ]
 DryRun = Annotated[
     bool, _option("--dry-run", text="Say what would be written, and stop.", panel=_OUT, env=False)
@@ -191,7 +185,14 @@ Budget = Annotated[
     ),
 ]
 Tile = Annotated[
-    int | None, _option("--tile", text="Side of the model's windows in pixels.", panel=_MODEL, metavar="PX")
+    int | None,
+    _option(
+        "--tile",
+        text="Side of the model's windows in pixels; of scenes, of the part worked on at once, which changes"
+        " no answer.",
+        panel=_MODEL,
+        metavar="PX",
+    ),
 ]
 Overlap = Annotated[
     int | None,
@@ -207,10 +208,24 @@ End = Annotated[
     float | None, _option("--end", text="Stop before this second.", panel=_VIDEO, metavar="SECONDS")
 ]
 Fps = Annotated[
-    float | None, _option("--fps", text="At most so many frames a second.", panel=_VIDEO, metavar="RATE")
+    float | None,
+    _option(
+        "--fps",
+        text="At most so many frames a second; of numbered pictures (%06d.png), how many there are.",
+        panel=_VIDEO,
+        metavar="RATE",
+    ),
 ]
 VidStride = Annotated[int, _option("--vid-stride", text="Every n-th frame.", panel=_VIDEO, metavar="N")]
 NoAudio = Annotated[bool, _option("--no-audio", text="Write videos without sound.", panel=_VIDEO)]
+NoSteady = Annotated[
+    bool,
+    _option(
+        "--no-steady",
+        text="Each frame on its own: no filter along the optical flow, a new guess of the focal length.",
+        panel=_VIDEO,
+    ),
+]
 Focal = Annotated[
     float | None, _option("--focal", text="Focal length in pixels of the input.", panel=_VIDEO, metavar="PX")
 ]
@@ -225,6 +240,26 @@ Bidx = Annotated[
 Nodata = Annotated[
     str | None,
     _option("--nodata", text="Value that is no data (a number or nan).", panel=_GEO, metavar="VALUE"),
+]
+SensorOf = Annotated[
+    Sensor,
+    _option(
+        "--sensor",
+        text="What took the scene: which bands, which scaling. auto: by the bands' names.",
+        panel=_GEO,
+    ),
+]
+MinZoom = Annotated[
+    int | None,
+    _option(
+        "--min-zoom", text="Coarsest level of web tiles (default: shows the whole).", panel=_GEO, metavar="Z"
+    ),
+]
+MaxZoom = Annotated[
+    int | None,
+    _option(
+        "--max-zoom", text="Finest level of web tiles (default: shows every pixel).", panel=_GEO, metavar="Z"
+    ),
 ]
 WindowOf = Annotated[
     str | None,
@@ -244,8 +279,36 @@ ViewFrom = Annotated[
         metavar="SIDE",
     ),
 ]
+SurfaceOf = Annotated[
+    str,
+    _option(
+        "--surface",
+        text="Which surface of a volume depth and normals are of: skin, bone, or a value (HU for CT).",
+        panel=_DICOM,
+        metavar="skin|bone|HU",
+    ),
+]
 SkipLocalizers = Annotated[
     bool, _option("--skip-localizers", text="Leave localizers (scout images) out.", panel=_DICOM)
+]
+
+Sizes = Annotated[
+    list[int] | None,
+    _option("--size", text="Side of the square picture, several times (512).", panel=_RUN, metavar="PX"),
+]
+Runs = Annotated[
+    int, _option("--runs", text="Passes whose median and 95th percentile are told.", panel=_RUN, metavar="N")
+]
+Quick = Annotated[bool, _option("--quick", text="A small picture, few passes: some seconds.", panel=_RUN)]
+
+Anonymize = Annotated[
+    bool,
+    _option(
+        "--anonymize/--no-anonymize",
+        text="Outputs carry nobody's name, ID or birth date. Without it DICOM outputs keep the patient's, and"
+        " sidecars show UIDs.",
+        panel=_DICOM,
+    ),
 ]
 
 AsJson = Annotated[
@@ -278,13 +341,17 @@ class InputArgs(TalkArgs):
         "fps",
         "vid_stride",
         "no_audio",
+        "no_steady",
         "focal",
         "fov",
         "bidx",
         "nodata",
+        "sensor",
         "window",
         "view",
+        "surface",
         "skip_localizers",
+        "anonymize",
     )
     inputs: Words = None
     files_from: FilesFrom = None
@@ -296,24 +363,30 @@ class InputArgs(TalkArgs):
     fps: Fps = None
     vid_stride: VidStride = 1
     no_audio: NoAudio = False
+    no_steady: NoSteady = False
     focal: Focal = None
     fov: Fov = None
     bidx: Bidx = None
     nodata: Nodata = None
+    sensor: SensorOf = Sensor.AUTO
     window: WindowOf = None
     view: ViewFrom = ViewName.ANTERIOR
+    surface: SurfaceOf = "skin"
     skip_localizers: SkipLocalizers = False
+    anonymize: Anonymize = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorkArgs(InputArgs):
     """What every verb that runs the model takes; ``WRITING`` are options that only some formats obey."""
 
-    WRITING: ClassVar[tuple[str, ...]] = ("depth_encoding",)
+    WRITING: ClassVar[tuple[str, ...]] = ("depth_encoding", "min_zoom", "max_zoom")
 
     output: OutputTo = "."
     format: Formats = None
     depth_encoding: DepthStored = DepthEncoding.KITTI16
+    min_zoom: MinZoom = None
+    max_zoom: MaxZoom = None
     classes: Classes = None
     overwrite: Overwrite = False
     resume: Resume = False
@@ -352,6 +425,20 @@ class DecodeArgs(TalkArgs):
     inputs: Pictures = None
     output: OutputTo = "."
     overwrite: Overwrite = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchArgs(TalkArgs):
+    """What bench takes."""
+
+    size: Sizes = None
+    runs: Runs = 20
+    quick: Quick = False
+    jobs: Jobs = None
+    model: Model = DEFAULT_MODEL
+    weights: Weights = None
+    device: Device = "auto"
+    precision: PrecisionOf = Precision.AUTO
 
 
 ArgsT = TypeVar("ArgsT", bound=TalkArgs)

@@ -61,17 +61,25 @@ def read_options(args: InputArgs, layers: frozenset[LayerKind]) -> ReadOptions:
             fps=args.fps,
             vid_stride=args.vid_stride,
             audio=not args.no_audio,
+            steady=not args.no_steady,
         ),
         camera=CameraOptions(focal_px=args.focal, fov_deg=args.fov),
         raster=_raster(args),
-        dicom=DicomOptions(window=args.window, view=args.view, skip_localizers=args.skip_localizers),
+        dicom=DicomOptions(
+            window=args.window,
+            view=args.view,
+            surface=args.surface,
+            skip_localizers=args.skip_localizers,
+            anonymize=args.anonymize,
+        ),
     )
 
 
 def _raster(args: InputArgs) -> RasterOptions:
     """Bands and nodata; the model's windows too where it will run, as blocks must hold them."""
     windows = {"tile": args.tile, "overlap": args.overlap} if isinstance(args, WorkArgs) else {}
-    return RasterOptions(bidx=_bands(args.bidx), nodata=_number("--nodata", args.nodata), **windows)
+    nodata = _number("--nodata", args.nodata)
+    return RasterOptions(bidx=_bands(args.bidx), nodata=nodata, sensor=args.sensor, **windows)
 
 
 def _refuse_values(args: InputArgs) -> None:
@@ -90,6 +98,13 @@ def _refuse_values(args: InputArgs) -> None:
             ("--jobs", args.jobs, lambda v: v >= 1, "1 or more"),
             ("--max-failures", args.max_failures, lambda v: v >= 1, "1 or more"),
             ("--tile", args.tile, lambda v: v >= 32, "32 or more pixels"),
+            ("--min-zoom", args.min_zoom, lambda v: 0 <= v <= 24, "from 0 to 24"),
+            (
+                "--max-zoom",
+                args.max_zoom,
+                lambda v: (args.min_zoom or 0) <= v <= 24,
+                "from 0 to 24, --min-zoom or more",
+            ),
             (
                 "--overlap",
                 args.overlap,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 import typer
 
 from banana_cli import keep, plan, sidecar
+from banana_cli.adapter import LiveFormat
+from banana_cli.atomic import part_name
 from banana_cli.cli import runfile
 from banana_cli.cli.console import Console, Manner, clean
 from banana_cli.cli.gather import Gathered, gather, nothing_usable
@@ -20,7 +23,8 @@ from banana_cli.cli.options import TalkArgs, WorkArgs
 from banana_cli.cli.reading import check_device, read_options
 from banana_cli.cli.world import EngineOptions, LazyEngine, World, real_world
 from banana_cli.errors import ExitStatus, InputError, UsageError, WeightsError
-from banana_cli.events import InputFailed
+from banana_cli.events import Event, InputFailed
+from banana_cli.growing import Outflow
 from banana_cli.options import ReadOptions
 from banana_cli.pipeline import Job, OnError, RunResult, Settings, exit_status, run
 from banana_cli.types import Json, LayerKind
@@ -95,9 +99,12 @@ def execute(order: Order, world: World) -> ExitStatus:
             on_error=args.on_error,
             max_failures=args.max_failures,
             options=options,
+            resume=args.resume,
+            live=args.output == STDOUT,
         )
-        result = _run(work, gathered, args, settings, world, console)
-        _close(order, options, target, work, result, world, console)
+        outflow = _outflow(args, work, world)
+        result = _run(work, gathered, args, settings, world, console, outflow)
+        _close(order, options, target, work, result, world, console, outflow)
         return result.status
 
 
@@ -120,6 +127,16 @@ def _refuse_unstreamable(work: Work) -> None:
         raise UsageError("cannot take a folder", subject="-o -", remedy="name another --format")
 
 
+def _outflow(args: WorkArgs, work: Work, world: World) -> Outflow | None:
+    """What passes the one output to stdout while it is written, where format and system allow it."""
+    outputs = [output for job in work.jobs for output in job.outputs]
+    if args.output != STDOUT or os.name != "posix" or not outputs:
+        return None
+    if not (isinstance(outputs[0].format, LiveFormat) and outputs[0].format.live):
+        return None
+    return Outflow(part_name(outputs[0].path), world.stdout.buffer)
+
+
 def _engine_options(args: WorkArgs, world: World) -> EngineOptions:
     return EngineOptions(
         weights=world.resolve_weights(args.weights, args.model),
@@ -138,6 +155,8 @@ def _options_in_force(args: WorkArgs, order: Order, read: ReadOptions) -> dict[s
     return {
         "layers": [layer.value for layer in order.layers],
         "depth_encoding": args.depth_encoding.value,
+        "min_zoom": args.min_zoom,
+        "max_zoom": args.max_zoom,
         "model": args.model,
         "weights": args.weights.name if args.weights else None,
         "device": check_device(args.device),
@@ -225,7 +244,13 @@ def _say_plan(work: Work, gathered: Gathered, console: Console) -> ExitStatus:
 
 
 def _run(
-    work: Work, gathered: Gathered, args: WorkArgs, settings: Settings, world: World, console: Console
+    work: Work,
+    gathered: Gathered,
+    args: WorkArgs,
+    settings: Settings,
+    world: World,
+    console: Console,
+    outflow: Outflow | None,
 ) -> RunResult:
     """Run the jobs; inputs that failed before count as the run's failures."""
     early = tuple(InputFailed(subject=e.subject, error=e) for e in gathered.errors)
@@ -238,7 +263,13 @@ def _run(
     options = _engine_options(args, world)
     engine = LazyEngine(lambda: world.load_engine(options))
     console.expect(len(work.jobs))
-    result = run(work.jobs, engine, replace(settings, max_failures=left), console.report)
+
+    def report(event: Event) -> None:
+        console.report(event)
+        if outflow is not None:
+            outflow.check()  # whoever reads may have left
+
+    result = run(work.jobs, engine, replace(settings, max_failures=left), report)
     failures = (*early, *result.failures)
     errors = [f.error for f in failures]
     status = exit_status(len(result.outputs) + work.left_out, errors, stopped=result.stopped)
@@ -253,11 +284,14 @@ def _close(
     result: RunResult,
     world: World,
     console: Console,
+    outflow: Outflow | None,
 ) -> None:
     """The bytes for stdout, or run.json; then the last line."""
     if work.left_out:
         console.line(f"note: {work.left_out} outputs were done already")
-    if order.args.output == STDOUT:
+    if outflow is not None:
+        outflow.finish(work.jobs[0].outputs[0].path)
+    elif order.args.output == STDOUT:
         for output in result.outputs:
             if output.path.is_dir():  # some formats write a folder for some inputs only
                 raise UsageError("cannot take a folder", subject="-o -", remedy="name another --format")

@@ -16,7 +16,21 @@ from banana_cli.types import Domain, LayerKind
 
 FORMATS = ("tif", "tiles")
 ELSEWHERE = frozenset(
-    {"start", "end", "fps", "vid_stride", "no_audio", "focal", "fov", "window", "view", "skip_localizers"}
+    {
+        "start",
+        "end",
+        "fps",
+        "vid_stride",
+        "no_audio",
+        "no_steady",
+        "focal",
+        "fov",
+        "window",
+        "view",
+        "surface",
+        "skip_localizers",
+        "anonymize",
+    }
 )
 _EPILOG = """Examples:
 

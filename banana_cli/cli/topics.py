@@ -40,9 +40,13 @@ Outputs appear whole or not at all; nothing is replaced without --overwrite.
     "formats": """\
 videos     mp4 (a view, the default), mkv (exact), frames (a folder of pictures)
 DICOM      dcm (the default: SEG, Parametric Map, Secondary Capture), nii (masks and depth)
-scenes     tif (the default: COG), geojson (masks), tiles (a folder and its index)
+           labelmap (masks as a label map SEG), sc (masks over the scan, painted depth, normals)
+scenes     tif (the default: COG, with a STAC item), hillshade (of depth), html (a page to look at)
+           geojson, gpkg (outlines of masks, with area, confidence and, --with depth, height)
+           tiles (PNG with world files), geotiles (GeoTIFF): folders named by place, with an index
+           xyz, mbtiles, pmtiles (web maps; --min-zoom, --max-zoom)
 pictures   png (the default)
-any        png, npy, csv (statistics), overlay (beside or over the input)
+any        png, npy, csv and json (statistics; of scans: ml, mm2, mean HU), overlay (beside or over the input)
 
 png and frames: banana decode gives the values back. mkv holds them too; its sidecar tells the encoding.
 --format takes several: --format tif,geojson,csv

@@ -11,8 +11,9 @@ from typing import BinaryIO, TextIO, cast
 
 from banana_cli import weights_index
 from banana_cli.adapter import Adapter, Broken, SinkFormat, Task, discover
-from banana_cli.pipeline import Predictor
+from banana_cli.pipeline import Predictor, Remembering
 from banana_cli.types import Frame, LayerKind, ModelFacts, Prediction
+from banana_cli.work import Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +66,10 @@ def real_world() -> World:
 
 def load_engine(options: EngineOptions) -> Predictor:
     """The model; torch is imported here and not before."""
-    from banana_cli.infer import Engine
+    from banana_cli.infer_volume import VolumeEngine
 
     choices = {} if options.overlap is None else {"overlap": options.overlap}
-    return Engine.load(
+    return VolumeEngine.load(
         options.weights,
         device=options.device,
         precision=options.precision,
@@ -101,3 +102,12 @@ class LazyEngine:
     def predict(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction:
         """As the model itself."""
         return self._loaded.predict(frame, kinds)
+
+    def memory(self) -> Memory | None:
+        """What the model keeps in mind of the clip so far, if it does."""
+        return self._engine.memory() if isinstance(self._engine, Remembering) else None
+
+    def remember(self, memory: Memory) -> None:
+        """Take back what ``memory`` gave."""
+        if isinstance(self._loaded, Remembering):
+            self._loaded.remember(memory)

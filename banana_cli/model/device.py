@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import torch
 
 from banana_cli.errors import UsageError
-
-
-class Precision(StrEnum):
-    """Number format of the network's inside; its answers are read in fp32."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
-    INT8 = "int8"
+from banana_cli.options import Precision
 
 
 def choose_device(name: str) -> torch.device:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from banana_cli.fit import Fit, taps
 from banana_cli.model.net import Head, NetOutput
-from banana_cli.types import Window
+from banana_cli.types import Lens, Window
 
 
 def widths(heads: frozenset[Head], classes: int) -> Iterator[tuple[Head, int]]:
@@ -69,6 +71,24 @@ def zoom(x: Tensor, fit: Fit, start: int, stop: int) -> Tensor:
     return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
+def enlarged(x: Tensor, place: Window, factor: int) -> Tensor:
+    """(C, h, w) -> the rectangle ``place`` of it, enlarged ``factor`` times, bilinear.
+
+    A value depends on its neighbours and its phase alone, not on where the picture begins.
+    """
+    if factor == 1:
+        return x[:, place.top : place.bottom, place.left : place.right]
+    for axis, start, stop in ((1, place.top, place.bottom), (2, place.left, place.right)):
+        at = torch.arange(start, stop)
+        offset = (2 * (at % factor) + 1 - factor) / (2 * factor)  # from the middle of the small pixel
+        low = at // factor + torch.floor(offset).long()
+        weight = (offset - torch.floor(offset)).to(x.dtype)
+        last = x.shape[axis] - 1
+        near, far = (x.index_select(axis, i.clamp(0, last)) for i in (low, low + 1))
+        x = torch.lerp(near, far, weight[:, None] if axis == 1 else weight)
+    return x
+
+
 def shrink(x: Tensor, size: tuple[int, int]) -> Tensor:
     """(C, H, W) -> (C, *size), each pixel the mean of what it covers (a triangle filter)."""
     return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
@@ -84,6 +104,22 @@ def fill_rays(rays: Tensor, corner: tuple[int, int], fit: Fit, focal_px: float) 
         at = (torch.arange(rays.shape[2 - axis]) + start + 0.5) / scale
         line = (at - length / 2) / focal_px
         rays[axis] = line[:, None] if axis else line[None, :]
+
+
+def fill_lens_rays(rays: Tensor, corner: tuple[int, int], fit: Fit, lens: Lens) -> None:
+    """As ``fill_rays``, of a calibrated camera."""
+    rays.copy_(_lens_rays(lens, corner, fit, (rays.shape[-2], rays.shape[-1])))
+
+
+@lru_cache(maxsize=4)
+def _lens_rays(lens: Lens, corner: tuple[int, int], fit: Fit, shape: tuple[int, int]) -> Tensor:
+    """(2, h, w); all frames of a clip have the same."""
+    at = [
+        (np.arange(length) + start + 0.5) / scale - 0.5
+        for length, start, scale in zip(shape, corner, (fit.scale_y, fit.scale_x), strict=True)
+    ]
+    y, x = np.meshgrid(*at, indexing="ij")
+    return torch.from_numpy(np.stack(lens.rays(x, y)).astype(np.float32))
 
 
 def reached_from_border(empty: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from banana_cli.specs import ModelSpec
 from banana_cli.types import Modality
 
 CELL_PX = 32
+_HEIGHT_SPREAD = 0.36  # of codes of what stands, as measured on training scenes: mean error / (2 ln 2)
 MODALITIES = tuple(Modality)
 
 
@@ -35,11 +36,15 @@ class Head(StrEnum):
 
 
 class Routing(StrEnum):
-    """Where small tokens go: the learned router, image gradients (no learning), or chance (a baseline)."""
+    """Where small tokens go: the learned router, image gradients (no learning), or a baseline.
+
+    The baselines are chance, and 16-px tokens everywhere (a quarter of the dense tokens, at any budget).
+    """
 
     LEARNED = "learned"
     GRADIENT = "gradient"
     RANDOM = "random"
+    UNIFORM = "uniform"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,9 @@ class NetOutput:
 
     ``logits`` (B, K, H, W); ``depth_code`` (B, 1, H, W), see ``codes``; ``normals`` (B, 3, H, W), not
     unit length; ``log_focal`` (B,) guess of the focal length, see ``codes.GUESS_PX``; ``kept`` share of
-    the dense tokens.
+    the dense tokens. Heights of scenes are zero nearly everywhere, so they are a hurdle model: ``raised``
+    (B, 1, H, W) is the logit of standing above the ground, ``raised_code`` the code if it does, and
+    ``depth_code`` the median of both.
     """
 
     logits: Tensor | None
@@ -72,6 +79,8 @@ class NetOutput:
     normals: Tensor | None
     log_focal: Tensor
     kept: float
+    raised: Tensor | None = None
+    raised_code: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +182,21 @@ class QueryBank(nn.Module):
         self.bias = nn.Parameter(torch.zeros(count))
 
 
+def geometry_queries(modality: Modality) -> int:
+    """Depth, three axes of the normal, and for scenes whether anything is raised at all."""
+    return 5 if modality is Modality.AERIAL else 4
+
+
+def median_code(raised: Tensor, code: Tensor) -> Tensor:
+    """The median height code where something stands with probability sigmoid(``raised``), else the ground.
+
+    If it stands, its code is logistic around ``code``: for P > 1/2 the quantile (P - 1/2) / P of that is
+    code + spread * log(2 P - 1), and 2 P - 1 = tanh(raised / 2).
+    """
+    lean = torch.log(torch.tanh(raised.float().clamp_min(1e-3) / 2))
+    return (code + _HEIGHT_SPREAD * lean).clamp_min(0.0).where(raised > 0, 0.0)
+
+
 class BananaNet(nn.Module):
     """The network of one preset."""
 
@@ -199,7 +223,9 @@ class BananaNet(nn.Module):
         shared = torch.randn(spec.embed, 1, c4) * c4**-0.5
         self.pixels = nn.Parameter(shared + 0.05 * torch.randn(spec.embed, 16, c4) * c4**-0.5)
         self.banks = nn.ModuleDict({t.name: QueryBank(len(t), spec.embed) for t in TABLES.values()})
-        self.geometry = nn.ModuleDict({m.value: QueryBank(4, spec.embed) for m in MODALITIES})
+        self.geometry = nn.ModuleDict(
+            {m.value: QueryBank(geometry_queries(m), spec.embed) for m in MODALITIES}
+        )
         self.globals = nn.Linear(spec.width, 2)  # depth code offset, log focal
 
     def forward(self, inp: NetInput, budget: float, heads: frozenset[Head]) -> NetOutput:
@@ -214,7 +240,8 @@ class BananaNet(nn.Module):
         H, W = inp.image.shape[-2:]
         if H % CELL_PX or W % CELL_PX:
             raise ValueError(f"{H}x{W} is not a multiple of {CELL_PX}")
-        plan = plan_tokens(Grid(H // CELL_PX, W // CELL_PX), budget)
+        grid = Grid(H // CELL_PX, W // CELL_PX)
+        plan = TokenPlan(grid, grid.n32, 0) if routing is Routing.UNIFORM else plan_tokens(grid, budget)
         prompt = self.prompt(inp)
         f4, f8 = self._stem(inp, prompt)
         score = self.router(f8)
@@ -235,17 +262,26 @@ class BananaNet(nn.Module):
         if heads & {Head.DEPTH, Head.NORMALS}:
             parts.append(self.geometry[modality.value])
         facts = self.globals(features.registers.float().mean(1))
-        logits = depth = normals = None
+        logits = depth = normals = raised = raised_code = None
         if parts:
             maps = self._query(features.f4, [cast(QueryBank, part) for part in parts], phase)
             if Head.LOGITS in heads:
                 logits, maps = maps[:, :classes], maps[:, classes:]
             if Head.DEPTH in heads:
                 depth = maps[:, :1] + facts[:, 0, None, None, None]
+                if modality is Modality.AERIAL:
+                    raised, raised_code = maps[:, 4:5], depth
+                    depth = median_code(raised, depth)
             if Head.NORMALS in heads:
                 normals = maps[:, 1:4]
         return NetOutput(
-            logits=logits, depth_code=depth, normals=normals, log_focal=facts[:, 1], kept=features.kept
+            logits=logits,
+            depth_code=depth,
+            normals=normals,
+            log_focal=facts[:, 1],
+            kept=features.kept,
+            raised=raised,
+            raised_code=raised_code,
         )
 
     def _stem(self, inp: NetInput, prompt: Tensor) -> tuple[Tensor, Tensor]:
@@ -259,7 +295,7 @@ class BananaNet(nn.Module):
 
     def _gain(self, score: Tensor, inp: NetInput, plan: TokenPlan, routing: Routing) -> Tensor:
         order = grid_maps(plan.grid, score.device).raster8
-        if routing is Routing.RANDOM:
+        if routing in (Routing.RANDOM, Routing.UNIFORM):
             gain = torch.rand_like(score)
         elif routing is Routing.GRADIENT:
             gain = gradient_energy(inp.image)

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from banana_cli.adapter import Look
 from banana_cli.paint import paint
-from banana_cli.types import F32, NO_CLASS, U8, ClassTable, Frame, Layer, LayerKind, Mask, RawMaps, ShapeError
+from banana_cli.types import (
+    F32,
+    NO_CLASS,
+    U8,
+    Bool,
+    ClassTable,
+    Frame,
+    Layer,
+    LayerKind,
+    Mask,
+    Modality,
+    RawMaps,
+    ShapeError,
+)
+
+_MEASURED_BY_AREA: Final = frozenset({Modality.AERIAL})
+"""Whose masks become outlines with a confidence; a video would pay for numbers that nobody reads."""
 
 
 class Segment:
@@ -22,7 +40,8 @@ class Segment:
         ids, best = _largest(raw.logits)
         valid = frame.valid & np.isfinite(best)
         ids[~valid] = NO_CLASS
-        return Mask(ids=ids, valid=valid, table=table)
+        confidence = _confidence(raw.logits, best, valid) if frame.modality in _MEASURED_BY_AREA else None
+        return Mask(ids=ids, valid=valid, table=table, confidence=confidence)
 
     def paint(self, layer: Layer, look: Look) -> U8:
         """Class colours."""
@@ -37,6 +56,16 @@ def _largest(logits: F32) -> tuple[U8, F32]:
         np.copyto(ids, np.uint8(k), where=plane > best)
         np.maximum(best, plane, out=best)
     return ids, best
+
+
+def _confidence(logits: F32, best: F32, valid: Bool) -> U8:
+    """Softmax of the largest of K planes (H, W), in 1/255; 0 where there is no answer."""
+    total = np.zeros(best.shape, np.float32)
+    for plane in logits:
+        total += np.exp(np.subtract(plane, best, where=valid, out=np.full_like(best, -np.inf)))
+    share = np.divide(np.float32(255.0), total, where=valid, out=np.zeros_like(best))
+    levels: U8 = np.rint(share).astype(np.uint8)
+    return levels
 
 
 SEGMENT = Segment()

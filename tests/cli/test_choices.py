@@ -28,6 +28,10 @@ class ObedientFormat(FakeFormat):
     obeys = frozenset({"depth-encoding"})
 
 
+class WebFormat(FakeFormat):
+    obeys = frozenset({"min-zoom", "max-zoom"})
+
+
 def fussy_world() -> Fakes:
     fakes = Fakes()
     fakes.formats["picky"] = PickyFormat(name="picky", ending=".picky")
@@ -67,6 +71,19 @@ def test_depth_encoding_reaches_the_sinks_and_is_refused_where_idle(here: Path) 
     assert complaint(idle)[0] == "banana: --depth-encoding: cannot act on depth as txt"
     assert banana(wrong, "depth", "a.clip", "--depth-encoding", "exr") == 2
     assert tree(here) == {"a.clip", *(f"out/{n}" for n in tree(here / "out"))}
+
+
+def test_zoom_levels_reach_the_sinks_and_are_refused_where_idle(here: Path) -> None:
+    put(here / "a.clip")
+    fakes, idle, wrong = Fakes(), Fakes(), Fakes()
+    fakes.formats["web"] = WebFormat(name="web", ending=".web")
+    words = ("--min-zoom", "3", "--max-zoom", "9")
+    assert banana(fakes, "segment", "a.clip", *words, "--format", "web", "-o", "out") == 0
+    options = json.loads((here / "out/a.masks.web.json").read_text())["options"]
+    assert (options["min_zoom"], options["max_zoom"]) == (3, 9)
+    assert banana(idle, "segment", "a.clip", *words) == 2
+    assert complaint(idle)[0] == "banana: --min-zoom: cannot act on outputs as txt"
+    assert banana(wrong, "segment", "a.clip", "--min-zoom", "9", "--max-zoom", "3") == 2
 
 
 def test_tile_and_overlap_reach_the_readers_too(here: Path) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from banana_cli.classes import TABLE_OF
 from banana_cli.model.blocks import attend
-from banana_cli.model.net import MODALITIES, BananaNet, Head, NetInput, Phase, Routing
+from banana_cli.model.net import MODALITIES, BananaNet, Head, NetInput, Phase, Routing, median_code
 from banana_cli.model.tokens import Grid, grid_maps
 from banana_cli.model.weights import fuse_batch_norm
 from banana_cli.specs import SPECS, ModelSpec
@@ -118,6 +118,39 @@ def test_plain_attention_equals_the_fused_one(bound: float) -> None:
     assert torch.allclose(attend(q, k, v, bound), fused, atol=1e-5)
     with torch.no_grad():
         assert torch.allclose(attend(q, k, v, bound), fused, atol=1e-5)
+
+
+def test_attention_in_parts_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = (torch.randn(5, 2, n, 16) for n in (24, 40, 40))
+    with torch.no_grad():
+        whole = attend(q, k, v, 10.0)
+        for held in (2 * 24 * 40 * 2, 100):  # two chunks at once, and none
+            monkeypatch.setattr("banana_cli.model.blocks._PRODUCTS", held)
+            assert torch.allclose(attend(q, k, v, 10.0), whole, atol=1e-5)
+
+
+def test_heights_are_zero_where_nothing_is_raised() -> None:
+    net, inp = make_net(), make_input(64, 64)
+    with torch.inference_mode():
+        features = net.features(inp, 1.0)
+        out = net.read(features, Modality.AERIAL, HEADS)
+        other = net.read(features, Modality.STREET, HEADS)
+    assert out.raised is not None and out.raised_code is not None and out.depth_code is not None
+    assert bool((out.raised > 0).any()) and bool((out.raised <= 0).any())
+    assert torch.equal(out.depth_code, median_code(out.raised, out.raised_code))
+    assert not bool(out.depth_code[out.raised <= 0].any())
+    assert other.raised is None and other.raised_code is None
+
+
+@pytest.mark.parametrize("p", [0.3, 0.51, 0.7, 0.99])
+def test_the_height_is_the_median_of_the_mixture(p: float) -> None:
+    """Drawn many times: nothing with probability 1 - p, else logistic around the code."""
+    code, count = 1.8, 200_000
+    uniform = torch.rand(count, generator=torch.Generator().manual_seed(0)).clamp(1e-6, 1 - 1e-6)
+    height = (code + 0.36 * torch.logit(uniform)).clamp_min(0.0)
+    height[: round((1 - p) * count)] = 0.0
+    raised = torch.logit(torch.tensor([p], dtype=torch.float64))
+    assert float(median_code(raised, torch.tensor([code]))) == pytest.approx(float(height.median()), abs=0.02)
 
 
 def test_folding_batch_norm_changes_nothing() -> None:

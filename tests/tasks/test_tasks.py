@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -171,3 +173,30 @@ def test_masks_are_painted_with_the_palette_and_normals_with_their_code() -> Non
     assert SEGMENT.paint(mask, LOOK)[0].tolist() == [[128, 64, 128], [70, 130, 180], [0, 0, 0]]
     facing = Normals(xyz=np.array([[[0]], [[0]], [[-1]]], np.float32), valid=np.ones((1, 1), bool))
     assert NORMALS.paint(facing, LOOK)[0, 0].tolist() == [128, 128, 255]
+
+
+@given(VALID, st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_confidence_of_a_scene_is_the_softmax_of_the_answer(valid: np.ndarray, seed: int) -> None:
+    logits = np.random.default_rng(seed).normal(0, 4, (len(AERIAL), *valid.shape)).astype(np.float32)
+    logits[5] = -np.inf
+    scene = replace(frame_of(valid), modality=Modality.AERIAL)
+    mask = SEGMENT.decode(RawMaps(logits=logits), scene, AERIAL)
+    assert isinstance(mask, Mask)
+    assert mask.confidence is not None
+    share = np.exp(logits.astype(np.float64)).max(axis=0) / np.exp(logits.astype(np.float64)).sum(axis=0)
+    np.testing.assert_allclose(mask.confidence[valid] / 255, share[valid], atol=0.002 + 1e-6)
+    assert not mask.confidence[~valid].any()
+
+
+def test_a_street_pays_for_no_confidence() -> None:
+    valid = np.ones((3, 4), np.bool_)
+    mask = SEGMENT.decode(RawMaps(logits=np.zeros((len(STREET), 3, 4), np.float32)), frame_of(valid), STREET)
+    assert isinstance(mask, Mask)
+    assert mask.confidence is None
+
+
+def test_confidence_has_the_shape_of_the_mask() -> None:
+    ids, valid = np.zeros((3, 4), np.uint8), np.ones((3, 4), np.bool_)
+    with pytest.raises(ShapeError, match="confidence"):
+        Mask(ids=ids, valid=valid, table=AERIAL, confidence=np.zeros((4, 3), np.uint8))

@@ -172,10 +172,21 @@ def test_a_bomb_is_refused_before_decoding(tmp_path: Path) -> None:
             read(path)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_bomb_that_does_unpack_is_refused_too(bits: int, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    flat = np.zeros((6000, 6000), np.uint8 if bits == 8 else np.uint16)
+    assert cv2.imwrite(str(path), flat)
+    assert path.stat().st_size < 300_000
+    (item,) = DRIVING.group([path], root=None)
+    with pytest.raises(InputError, match="no photograph"):
+        DRIVING.inspect(item, ASK)
+
+
 def test_a_large_picture_is_no_bomb(tmp_path: Path) -> None:
     # Above the size where Pillow begins to warn.
     path = tmp_path / "wide.png"
-    Image.new("L", (30_000, 3_100)).save(path, compress_level=1)
+    Image.new("L", (30_000, 3_100)).save(path, compress_level=0)
     (item,) = DRIVING.group([path], root=None)
     assert DRIVING.inspect(item, ASK).shape == (3_100, 30_000)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from banana_adapters.driving import DRIVING
-from banana_adapters.driving.geometry import CameraSource
+from banana_adapters.driving.geometry import CalibratedCamera, CameraSource, find_camera
 from banana_adapters.driving.info import VideoInfo
 from banana_adapters.driving.read import _Clock, _Shot
 from hypothesis import given
@@ -20,9 +23,9 @@ from hypothesis import strategies as st
 from banana_cli.adapter import SourceInfo, Unreadable, read_head
 from banana_cli.errors import InputError, UsageError
 from banana_cli.options import CameraOptions, ReadOptions, VideoOptions
-from banana_cli.types import Frame, LayerKind
+from banana_cli.types import Frame, LayerKind, Lens
 
-from .clips import IRREGULAR, Recipe, frames_of, make, picture
+from .clips import IRREGULAR, Recipe, frames_of, make, picture, pictures_of
 
 
 def options(**video: object) -> ReadOptions:
@@ -371,6 +374,70 @@ def test_camera_from_options_file_and_nothing(tmp_path: Path) -> None:
     assert any("not used" in n for n in info.notices)
     with pytest.raises(UsageError):
         read(path, ReadOptions(layers=frozenset(), camera=CameraOptions(fov_deg=180.0)))
+
+
+def test_a_calibrated_camera_knows_every_ray(shared_data: Path, tmp_path: Path) -> None:
+    calibration = shared_data / "driving/samples/test_video.calibration.json"
+    camera, _ = find_camera(calibration.with_name("test_video.mp4"), (540, 960), CameraOptions())
+    assert isinstance(camera, CalibratedCamera) and isinstance(camera, Lens)
+    facts = json.loads(calibration.read_text())
+    x, y = np.meshgrid(np.linspace(0, 959, 40), np.linspace(0, 539, 30))
+    rays = np.stack([*(axis.ravel() for axis in camera.rays(x, y)), np.ones(x.size)], axis=-1)
+    seen, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), np.array(facts["K"]), np.array(facts["dist"]))
+    # The calibration is of pictures of 1280 x 720; pixels there are three quarters as large.
+    back = (seen[:, 0] + 0.5) * 0.75 - 0.5
+    # OpenCV takes five steps towards it and no more.
+    assert np.abs(back - np.stack([x.ravel(), y.ravel()], axis=-1)).max() < 0.6
+    bent = np.stack(camera.rays(x, y)) - np.stack(replace(camera, distortion=()).rays(x, y))
+    assert np.abs(bent).max() > 0.05  # and without distortion it would be another
+
+
+@pytest.mark.parametrize("dist", [[0.1] * 15, ["x"], [float("nan")], 3])
+def test_a_distortion_that_cannot_be_is_not_used(dist: object, tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", Recipe(pts=(0, 512)))
+    text = json.dumps({"K": [[100, 0, 64], [0, 100, 48], [0, 0, 1]], "size": [128, 96], "dist": dist})
+    (tmp_path / "a.calibration.json").write_text(text)
+    info, _ = read(path)
+    assert isinstance(info, VideoInfo) and info.camera.focal_px() is None
+
+
+def moving(path: Path, *, interlaced: bool, count: int = 10) -> Path:
+    """A bright bar that moves two pixels from field to field."""
+    with av.open(str(path), "w") as out:
+        params = "tff=1" if interlaced else "bframes=0"
+        stream = out.add_stream("libx264", rate=25, options={"crf": "5", "x264-params": params})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for i in range(count):
+            fields = np.full((2, 64, 96, 3), 30, np.uint8)
+            for field in (0, 1):
+                at = 4 * i + 2 * field * interlaced + 10
+                fields[field, :, at : at + 16] = 220
+            fields[0, 1::2] = fields[1, 1::2]
+            frame = av.VideoFrame.from_ndarray(fields[0], format="rgb24")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def combed(frame: Frame) -> float:
+    """How much neighbouring lines differ."""
+    grey = frame.pixels.mean(axis=0)
+    return float(np.abs(np.diff(grey, axis=0)).mean())
+
+
+def test_interlaced_pictures_are_made_whole_one_for_one(tmp_path: Path) -> None:
+    path = moving(tmp_path / "fields.mp4", interlaced=True)
+    info, items = read(path)
+    frames = [f for f in items if isinstance(f, Frame)]
+    truth = frames_of(path)
+    assert len(frames) == len(items) == len(truth) == 10
+    assert [f.provenance.time_s for f in frames] == [float(t) for t, _ in truth]
+    assert [f.provenance.index for f in frames] == list(range(10))
+    woven = [np.abs(np.diff(rgb.astype(float).mean(axis=2), axis=0)).mean() for rgb in pictures_of(path)]
+    assert all(combed(f) < 0.35 * w for f, w in zip(frames[1:-1], woven[1:-1], strict=True))
+    assert any("interlaced" in n for n in info.notices)
+    progressive, _ = read(moving(tmp_path / "whole.mp4", interlaced=False))
+    assert not any("interlaced" in n for n in progressive.notices)
 
 
 def test_a_folder_is_mirrored(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from banana_adapters.driving import DRIVING
 from banana_adapters.driving.info import VideoInfo
-from banana_adapters.driving.sinks import FRAMES, MKV, MP4
+from banana_adapters.driving.sinks import FRAMES, MKV, MP4, MP4_BESIDE, MP4_OVERLAY
 from PIL import Image
 
 from banana_cli.adapter import SinkFormat
@@ -146,6 +146,29 @@ def test_the_view_shows_what_the_task_painted(tmp_path: Path) -> None:
         # Away from edges, where 4:2:0 blurs.
         for row, col in ((20, 20), (70, 20), (50, 100)):
             assert np.abs(shown[row, col].astype(int) - painted[row, col]).max() <= 6
+
+
+@pytest.mark.parametrize("layer", LayerKind)
+@pytest.mark.parametrize("size", [(48, 64), (47, 63)])
+def test_the_picture_stands_beside_its_layer(layer: LayerKind, size: tuple[int, int], tmp_path: Path) -> None:
+    odd = "yuv444p" if size[0] % 2 else "yuv420p"
+    path = make(tmp_path / "a.mp4", Recipe(size=size, pixel_format=odd, audio="aac"))
+    run = through(path, MP4_BESIDE, tmp_path, layer)
+    got, alone = pictures_of(run.out), pictures_of(through(path, MP4, tmp_path, layer).out)
+    assert {g.shape for g in got} == {(size[0], 2 * size[1], 3)} and len(got) == 20
+    inner = np.s_[4:-4, 4:-4]  # colours bleed at edges
+    for mine, view, truth in zip(got, alone, pictures_of(path), strict=True):
+        left, right = np.split(mine.astype(int), 2, axis=1)
+        assert np.abs(left - truth)[inner].mean() < 5 and np.abs(right - view)[inner].mean() < 5
+
+
+def test_an_overlay_is_the_picture_with_colours(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", Recipe())
+    got = pictures_of(through(path, MP4_OVERLAY, tmp_path).out)
+    colours, truth = pictures_of(through(path, MP4, tmp_path).out), pictures_of(path)
+    for mine, paint, picture in zip(got, colours, truth, strict=True):
+        wanted = 0.55 * picture + 0.45 * paint
+        assert np.abs(mine - wanted)[4:20, 4:28].mean() < 6
 
 
 def test_mkv_is_exact(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from banana_cli.adapter import InputItem, Look, SinkJob, Unreadable
 from banana_cli.classes import MEDICAL as TABLE
 from banana_cli.options import DicomOptions, ReadOptions
+from banana_cli.tasks.depth import DEPTH
+from banana_cli.tasks.segment import SEGMENT
 from banana_cli.types import (
     NO_CLASS,
     Depth,
@@ -182,17 +184,19 @@ def job(info, layer: LayerKind) -> SinkJob:
         look=Look(depth_near=0, depth_far=300),
         model=model,
         software="banana 0.1.0",
-        tasks={LayerKind.NORMALS: PaintNormals()},
+        tasks={LayerKind.MASKS: SEGMENT, LayerKind.DEPTH: DEPTH, LayerKind.NORMALS: PaintNormals()},
     )
 
 
-def write(item: InputItem, out: Path, opts: ReadOptions | None = None) -> dict[str, tuple[Path, dict]]:
+def write(
+    item: InputItem, out: Path, opts: ReadOptions | None = None, formats: tuple = (DCM, NII)
+) -> dict[str, tuple[Path, dict]]:
     """Read, answer and write every layer in every format that takes it: {"masks.dcm": (path, facts)}."""
     out.mkdir(exist_ok=True)
     opts = opts or options()
     with MEDICAL.open(item, opts) as source, ExitStack() as stack:
         sinks = {}
-        for fmt in (DCM, NII):
+        for fmt in formats:
             for layer in sorted(opts.layers & fmt.layers & set(source.info.formats)):
                 suffix = fmt.suffix(layer, source.info)
                 path = out / f"{item.stem}.{layer}{suffix}"

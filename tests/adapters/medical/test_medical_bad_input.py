@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from banana_adapters.medical import MEDICAL
+from banana_adapters.medical.frames import open_file
+from banana_adapters.medical.header import read_header
+from imagecodecs import jpeg2k_encode
 from medical_made import dataset, frames_of, options, save, save_series, single
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit
 
 from banana_cli.adapter import Unreadable, read_head
 from banana_cli.errors import BananaError, InputError
@@ -81,11 +88,6 @@ def test_no_pixels(tmp_path):
     assert "holds no pixels" in failure(tmp_path / "empty.dcm").message
 
 
-def test_a_segmentation_is_no_picture(tmp_path):
-    path = save(tmp_path / "a.dcm", PIXELS, SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4", Modality="SEG")
-    assert "segmentation" in failure(path).message
-
-
 @pytest.mark.parametrize(
     "tags",
     [
@@ -97,9 +99,9 @@ def test_a_segmentation_is_no_picture(tmp_path):
     ],
 )
 def test_absurd_claims_are_refused_before_memory_is_taken(tmp_path, tags):
-    start = time.perf_counter()
+    start = time.process_time()
     assert failure(save(tmp_path / "a.dcm", PIXELS, **tags)).message
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_bad_slice_does_not_end_the_series(tmp_path):
@@ -112,9 +114,71 @@ def test_a_bad_slice_does_not_end_the_series(tmp_path):
     assert isinstance(surface, Unreadable) and "truncated" in surface.error.message
 
 
-def test_a_dicomdir_is_refused_by_name(tmp_path):
+def test_a_dicomdir_that_lists_nothing_says_so(tmp_path):
     path = save(tmp_path / "DICOMDIR", PIXELS, SOPClassUID="1.2.840.10008.1.3.10")
-    assert "DICOMDIR" in failure(path).message
+    assert "DICOMDIR: it lists no files" in failure(path).message
+
+
+def compressed(path, stream: bytes, syntax: str, **tags):
+    """A file that says it is 64 x 64, around a codestream that may say otherwise."""
+    ds = dataset(np.zeros((64, 64), np.uint8), **tags)
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.PixelData = encapsulate([stream])
+    ds["PixelData"].is_undefined_length = True
+    ds["PixelData"].VR = "OB"
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def j2k(pixels: np.ndarray) -> bytes:
+    return jpeg2k_encode(pixels, codecformat="j2k", reversible=True)
+
+
+@pytest.mark.parametrize(
+    "syntax, encode", [(JPEG2000Lossless, j2k), (JPEGBaseline8Bit, jpeg)], ids=["j2k", "jpeg"]
+)
+def test_a_codestream_larger_than_its_header_is_refused_before_it_is_decoded(
+    tmp_path, monkeypatch, syntax, encode
+):
+    good = compressed(tmp_path / "good.dcm", encode(np.full((64, 64), 9, np.uint8)), syntax)
+    assert abs(frames_of(single(good))[0].pixels - 9).max() < 1
+    bomb = compressed(tmp_path / "bomb.dcm", encode(np.zeros((2048, 1024), np.uint8)), syntax)
+    monkeypatch.setattr("banana_adapters.medical.frames.get_decoder", None)
+    monkeypatch.setattr("banana_adapters.medical.codecs.find", None)
+    assert "decodes to 2048 x 1024, its header says 64 x 64" in failure(bomb).message
+
+
+def test_a_jpeg_picture_without_its_end_is_not_filled_up_with_grey(tmp_path):
+    stream = jpeg(np.random.default_rng(1).integers(0, 255, (64, 64)).astype(np.uint8))
+    path = compressed(tmp_path / "a.dcm", stream[: len(stream) // 2], JPEGBaseline8Bit)
+    assert "no end" in failure(path).message
+
+
+def test_frames_are_read_one_at_a_time(tmp_path):
+    path = save(tmp_path / "a.dcm", np.arange(64 * 256 * 256, dtype=np.uint32).reshape(64, 256, 256) % 4000)
+    file = open_file(read_header(path))
+    tracemalloc.start()
+    try:
+        for k in (63, 0, 31):
+            assert file.stored(k)[0, 0] == k * 65536 % 4000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        file.close()
+    assert peak < 4 * 256 * 256 * 4 < path.stat().st_size / 10
+
+
+def test_a_mosaic_is_refused_clearly(tmp_path):
+    path = save(tmp_path / "a.dcm", PIXELS, Modality="MR", ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    with pytest.raises(InputError, match="mosaic") as caught:
+        MEDICAL.inspect(single(path), options())
+    assert "dcm2niix" in caught.value.remedy
 
 
 def test_flipped_bytes_never_crash(tmp_path):

@@ -60,11 +60,13 @@ def test_one_series_alone_is_named_after_its_folder(tmp_path):
     assert (item.stem, item.folder) == ("ct chest", Path())
 
 
-def test_files_named_one_by_one_stay_one_by_one(tmp_path):
-    paths = save_series(tmp_path, VOXELS)
-    items = MEDICAL.group(paths, root=None)
-    assert [i.paths for i in items] == [(p,) for p in paths]
-    assert [i.stem for i in items] == ["000", "001", "002", "003", "004"]
+def test_files_named_one_by_one_are_series_too(tmp_path):
+    paths = save_series(tmp_path / "chest", VOXELS)
+    lone = save(tmp_path / "chest" / "lone.dcm", np.ones((3, 3), np.uint16), SeriesInstanceUID="1.2.3.12")
+    (item,) = MEDICAL.group(paths[::-1], root=None)
+    assert item.paths == tuple(paths) and (item.stem, item.folder) == ("chest", Path())
+    items = MEDICAL.group([*paths, lone, tmp_path / "none.dcm"], root=None)
+    assert sorted(len(i.paths) for i in items) == [1, 1, 5]
 
 
 def test_different_spacing_is_another_series(tmp_path):
@@ -121,6 +123,40 @@ def test_localizers_are_left_out_on_request(tmp_path):
     assert info.formats == {} and info.frames == 0 and any("left out" in n for n in info.notices)
 
 
+def test_a_scout_that_only_its_description_gives_away_is_left_out_too(tmp_path):
+    pixels = VOXELS[0].astype(np.int16)
+    path = save(
+        tmp_path / "a.dcm", VOXELS[0].astype(np.int16), Modality="MR", SeriesDescription="3-plane Loc"
+    )
+    info = MEDICAL.inspect(single(path), options(LayerKind.MASKS, skip_localizers=True))
+    assert info.facts["localizer"] and info.frames == 0
+    path = save(tmp_path / "b.dcm", pixels, SeriesDescription="local recurrence, axial")
+    assert not MEDICAL.inspect(single(path), options()).facts["localizer"]
+
+
+@pytest.mark.parametrize(
+    "offsets, missing, told",
+    [
+        ((0, 1, 2, 3, 4), None, ""),
+        ((0, 1, 2, 5, 6), 2, "about 2 slices are missing: slices are 1 to 3 mm apart"),
+        ((0, 1, 2.4, 3.1, 5), None, "slices are 0.7 to 1.9 mm apart"),
+    ],
+)
+def test_gaps_and_uneven_spacing_are_reported(tmp_path, offsets, missing, told):
+    save_series(tmp_path / "s", VOXELS, offsets=offsets)
+    (item,) = folder_items(tmp_path / "s")
+    info = MEDICAL.inspect(item, options())
+    assert info.facts.get("missing_slices") == missing
+    assert [n.split(": positions")[0] for n in info.notices] == ([told] if told else [])
+
+
+def test_info_counts_the_slices_and_not_the_view_of_their_surface(tmp_path):
+    save_series(tmp_path / "s", VOXELS)
+    (item,) = folder_items(tmp_path / "s")
+    assert MEDICAL.inspect(item, options()).frames == 5
+    assert MEDICAL.inspect(item, options(LayerKind.DEPTH)).frames == 1
+
+
 @pytest.mark.parametrize(
     "series, count, step", [("ct", 51, 3.27), ("mr", 47, 3.27), ("ct_abdomen_j2k", 20, 2.0)]
 )
@@ -161,7 +197,7 @@ def test_a_folder_s_reports_and_masks_are_in_no_job_but_damaged_pictures_are(tmp
     items = folder_items(tmp_path)
     assert sorted(len(i.paths) for i in items) == [1, 5]
     assert [i.paths for i in items if len(i.paths) == 1] == [(damaged,)]
-    for name in ("report", "plan", "seg"):
+    for name in ("report", "plan"):
         with pytest.raises(InputError):
             MEDICAL.inspect(single(tmp_path / f"{name}.dcm"), options(LayerKind.MASKS))
 

@@ -215,3 +215,72 @@ def test_a_volume_of_air_is_one_clear_error(tmp_path):
     (item,) = folder_items(tmp_path)
     (bad,) = frames_of(item, options(*SURFACE))
     assert "no surface" in bad.error.message
+
+
+def half_space(points, normal, offset, axes):
+    """HU of tissue below a plane with partial volume; ``normal`` points out of it."""
+    width = sum(np.abs(normal @ np.array(axis, float)) for axis in axes)
+    return -1000 + 1040 * np.clip((offset - points @ normal) / width + 0.5, 0, 1)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("lean, turn", [(0, 0), (20, 40), (35, -70), (50, 170)])
+def test_a_tilted_plane_is_flat_and_leans_as_it_should(tmp_path, place, lean, turn):
+    view, where = ViewName.ANTERIOR, PLACES[place]
+    away = np.array(AWAY[view], float)
+    side = np.array((np.cos(np.deg2rad(turn)), 0, np.sin(np.deg2rad(turn))))
+    normal = -np.cos(np.deg2rad(lean)) * away + np.sin(np.deg2rad(lean)) * side
+    points = grid_points((30, 56, 52), (1, 1), **where, origin=(0, 0, 0))
+    middle = points[15, 28, 26]
+    axes = (where["right"], where["down"], where["step"])
+    voxels = half_space(points, normal, middle @ normal, axes)
+    frame, depth, normals = surface(tmp_path, voxels, view, **where)
+    found = patient_points(frame, depth.values, view)
+    near = depth.valid & (np.linalg.norm(found - middle, axis=-1) < 10)  # far from the volume's own ends
+    assert near.sum() > 100
+    voxel = max(1.0, np.linalg.norm(where["step"]))
+    assert np.abs((found[near] - middle) @ normal).max() < 0.5 * voxel
+    plane = frame.geometry.plane
+    expected = np.array((plane.right, plane.down, away), float) @ normal
+    cosine = (normals.xyz[:, near].T * expected).sum(1)
+    assert np.rad2deg(np.arccos(np.clip(cosine, -1, 1))).max() < 5
+
+
+@pytest.mark.parametrize("asked, level, radius", [("bone", 250, 10), ("520", 520, 10), ("skin", -300, 20)])
+def test_bone_skin_or_a_number_choose_the_surface(tmp_path, asked, level, radius):
+    """Bone of 1000 HU inside tissue of 40 HU inside air: each level has its own sphere."""
+    points = grid_points((24, 48, 48), (1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 2), (0, 0, 0))
+    centre = points[-1, -1, -1] / 2
+    axes = ((1, 0, 0), (0, 1, 0), (0, 0, 2))
+    skin, bone = (sphere(points, centre, r, axes) for r in (20, 10))
+    voxels = skin + (bone + 1000) * 960 / 1040
+    save_series(tmp_path / "s", voxels, step=(0, 0, 2))
+    (item,) = folder_items(tmp_path)
+    (frame,) = frames_of(item, options(*SURFACE, view=ViewName.RIGHT, surface=asked))
+    depth, normals = frame.measured
+    assert frame.provenance.extra["threshold"] == level and frame.provenance.extra["surface"] == asked
+    assert f"{level} HU" in depth.note
+    found = patient_points(frame, depth.values, ViewName.RIGHT)
+    out = (found - centre) / radius
+    core = depth.valid & (out @ np.array(AWAY[ViewName.RIGHT], float) < -0.5)
+    assert core.sum() > 100
+    assert np.abs(np.linalg.norm(found[core] - centre, axis=-1) - radius).max() < 0.5 * 2
+    plane = frame.geometry.plane
+    view_axes = np.array((plane.right, plane.down, AWAY[ViewName.RIGHT]), float)
+    expected = out[core] @ view_axes.T
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    cosine = (normals.xyz[:, core].T * expected).sum(1)
+    assert np.rad2deg(np.arccos(np.clip(cosine, -1, 1))).max() < 5
+
+
+def test_a_number_is_in_the_values_of_an_mr(tmp_path):
+    voxels = np.zeros((8, 20, 20))
+    voxels[:, 4:, :] = 100
+    voxels[:, 12:, :] = 900
+    save_series(tmp_path / "s", voxels, step=(0, 0, 2), Modality="MR")
+    (item,) = folder_items(tmp_path)
+    fronts = {}
+    for asked in ("50", "500", "1200"):
+        (frame,) = frames_of(item, options(*SURFACE, surface=asked))
+        fronts[asked] = getattr(frame, "measured", None) and float(np.nanmedian(frame.measured[0].values))
+    assert fronts == {"50": pytest.approx(4, abs=0.5), "500": pytest.approx(12, abs=0.5), "1200": None}

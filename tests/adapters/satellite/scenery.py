@@ -90,9 +90,10 @@ def copied(frame: Frame) -> Prediction:
     xyz = np.stack([tilt, -tilt, -np.sqrt(1 - 2 * tilt**2)]).astype(np.float32)
     xyz[:, ~frame.valid] = 0
     normals = next((m for m in frame.measured if isinstance(m, Normals)), Normals(xyz=xyz, valid=frame.valid))
+    sure = np.where(frame.valid, 100 + 10 * ids, 0).astype(np.uint8)
     return Prediction(
         layers=(
-            Mask(ids=ids, valid=frame.valid, table=AERIAL),
+            Mask(ids=ids, valid=frame.valid, table=AERIAL, confidence=sure),
             Depth(
                 values=heights,
                 valid=frame.valid,

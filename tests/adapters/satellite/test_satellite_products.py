@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from banana_adapters.satellite import SATELLITE, polygons
+from banana_adapters.satellite import SATELLITE, outlines
 from banana_adapters.satellite.ellipsoid import ring_area_m2
 from banana_adapters.satellite.gdal import gdal_env
 from banana_adapters.satellite.sinks import GEOJSON, TILES
@@ -96,10 +96,10 @@ def test_geojson_is_refused_where_it_cannot_be(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OutputError, match="no coordinate system"):
         convert(nowhere, tmp_path, MASKS)
     somewhere = write_scene(tmp_path / "t.tif", RNG.integers(0, 6, (1, 60, 60), dtype=np.uint8))
-    monkeypatch.setattr(polygons, "MAX_RUNS", 100)
+    monkeypatch.setattr(outlines, "MAX_RUNS", 100)
     with pytest.raises(OutputError, match="speckled"):
         convert(somewhere, tmp_path, MASKS)
-    monkeypatch.setattr(polygons, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(outlines, "MAX_PIXELS", 1000)
     info = SATELLITE.inspect(item_of(somewhere), options())
     with (
         pytest.raises(OutputError, match="too many"),

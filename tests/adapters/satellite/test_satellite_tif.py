@@ -124,7 +124,7 @@ def test_ground_control_points_are_handed_on(tmp_path: Path, meaning: str) -> No
     with open_quietly(scene) as dataset:
         points = dataset.gcps[0]
     info = SATELLITE.inspect(item_of(scene), options())
-    assert info.reference.pitch() is None
+    assert info.reference.pitch_m == pytest.approx((1112.25, 719.93), rel=1e-3)
     assert any("control points" in n for n in info.notices)
     convert(scene, tmp_path, ALL)
     with open_quietly(tmp_path / "masks.tif") as out:
@@ -177,7 +177,8 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     convert(scene, out, ALL)
-    assert sorted(p.name for p in out.iterdir()) == sorted([*ALL, "masks.tif.aux.xml"])
+    items = [f"{name}.stac.json" for name in ALL]
+    assert sorted(p.name for p in out.iterdir()) == sorted([*ALL, *items, "masks.tif.aux.xml"])
 
 
 def test_a_failing_run_leaves_nothing_behind(tmp_path: Path) -> None:

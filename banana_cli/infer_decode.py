@@ -1,0 +1,161 @@
+"""What the network says of a picture, decoded into layers at the frame's own size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from banana_cli.adapter import Task
+from banana_cli.classes import TABLE_OF, possible_ids
+from banana_cli.codec import HEIGHT_NOTE
+from banana_cli.layers import crop_frame, join_bands, paste
+from banana_cli.model.codes import GUESS_PX, depth_from_code
+from banana_cli.model.maps import Maps, reached_from_border, zoom
+from banana_cli.model.net import Head
+from banana_cli.tasks.depth import DEPTH
+from banana_cli.tasks.normals import NORMALS
+from banana_cli.tasks.segment import SEGMENT
+from banana_cli.types import DepthKind, Frame, Json, Layer, LayerKind, Modality, RawMaps, Unit, Window
+
+RELATIVE_SPAN_MM: Final = 250.0
+"""Depth without a known pixel size is the network's millimetres over this, clipped to [0, 1]."""
+
+
+_BAND_BYTES: Final = 96 << 20
+_TASKS: Final[dict[LayerKind, Task]] = {
+    LayerKind.MASKS: SEGMENT,
+    LayerKind.DEPTH: DEPTH,
+    LayerKind.NORMALS: NORMALS,
+}
+_BODIES: Final = (Modality.CT, Modality.MR)
+_NOTES: Final[dict[Modality, str]] = {
+    Modality.STREET: "distance along the optical axis",
+    Modality.AERIAL: HEIGHT_NOTE,
+    Modality.CT: "depth below the skin",
+    Modality.MR: "depth below the skin",
+    Modality.XRAY: "path length through the body",
+    Modality.VISIBLE: "distance along the optical axis",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What depth numbers of a frame mean; ``network_focal`` in pixels of the maps, for cameras."""
+
+    depth_kind: DepthKind
+    unit: Unit
+    network_focal: float | None = None
+    notes: dict[str, Json] = field(default_factory=dict)
+
+
+def meaning_of(frame: Frame, maps: Maps) -> Meaning:
+    """Kind and unit of depth, and the focal length where a pinhole camera took the picture."""
+    if frame.modality is Modality.STREET:
+        return _street(frame, maps)
+    if frame.modality is Modality.AERIAL:
+        return Meaning(depth_kind=DepthKind.METRIC, unit=Unit.METRE)
+    known = frame.geometry.pitch()
+    free = frame.modality in (Modality.XRAY, Modality.VISIBLE)
+    if free or known is None or known.unit is Unit.ONE:
+        return Meaning(depth_kind=DepthKind.RELATIVE, unit=Unit.ONE)
+    return Meaning(depth_kind=DepthKind.METRIC, unit=Unit.MILLIMETRE)
+
+
+def _street(frame: Frame, maps: Maps) -> Meaning:
+    known = frame.geometry.focal_px()
+    guess = float(np.exp(np.clip(maps.log_focal, -2, 3))) * GUESS_PX
+    focal = guess if known is None else known * maps.fit.scale
+    notes: dict[str, Json] = {}
+    if Head.DEPTH in maps.heads:
+        notes = {
+            "focal_px": focal / maps.fit.scale,
+            "focal_source": "estimated" if known is None else "given",
+        }
+    return Meaning(depth_kind=DepthKind.METRIC, unit=Unit.METRE, network_focal=focal, notes=notes)
+
+
+def decode(
+    frame: Frame, maps: Maps, meaning: Meaning, wanted: frozenset[LayerKind], only: slice | None = None
+) -> tuple[Layer, ...]:
+    """The wanted layers at the frame's size, in the order of LayerKind.
+
+    ``only``: these rows of the region, and the layers hold nothing else.
+    """
+    table = TABLE_OF[frame.modality]
+    part = crop_frame(frame, maps.region)
+    rows, cols = part.shape
+    step = max(1, _BAND_BYTES // (4 * cols * len(maps.stack)))
+    outside = _outside(part, maps)
+    bands: dict[LayerKind, list[Layer]] = {kind: [] for kind in LayerKind if kind in wanted}
+    first, last = (0, rows) if only is None else (only.start, only.stop)
+    for start in range(first, last, step):
+        stop = min(last, start + step)
+        raw = _raw(frame.modality, maps, meaning, outside, slice(start, stop))
+        piece = crop_frame(part, Window(top=start, left=0, height=stop - start, width=cols))
+        for kind, layers in bands.items():
+            layers.append(_TASKS[kind].decode(raw, piece, table))
+    joined = tuple(join_bands(layers) for layers in bands.values())
+    return joined if only is not None else tuple(paste(one, maps.region, frame.shape) for one in joined)
+
+
+def _raw(modality: Modality, maps: Maps, meaning: Meaning, outside: Tensor | None, rows: slice) -> RawMaps:
+    """One band of maps at the frame's size, without answers that cannot be."""
+    band = maps.band(rows.start, rows.stop)
+    logits = band[maps.channels(Head.LOGITS)]
+    empty = _empty(modality, maps, logits, outside, rows)
+    depth, normals = band[maps.channels(Head.DEPTH)], band[maps.channels(Head.NORMALS)]
+    if len(depth):
+        depth = _metric(depth, modality, meaning)
+    if empty is not None:
+        depth, normals = depth.masked_fill(empty, torch.nan), normals.masked_fill(empty, 0.0)
+    return RawMaps(
+        logits=_only_possible(logits, modality).numpy() if len(logits) else None,
+        depth=depth[0].numpy() if len(depth) else None,
+        normals=normals.numpy() if len(normals) else None,
+        depth_kind=meaning.depth_kind,
+        unit=meaning.unit,
+        note=_NOTES.get(modality, ""),
+    )
+
+
+def _only_possible(logits: Tensor, modality: Modality) -> Tensor:
+    """The same logits with -inf for classes that the modality cannot hold."""
+    never = torch.ones(len(logits), dtype=torch.bool)
+    never[list(possible_ids(modality))] = False
+    return logits.masked_fill(never[:, None, None], -torch.inf) if never.any() else logits
+
+
+def _metric(code: Tensor, modality: Modality, meaning: Meaning) -> Tensor:
+    depth = depth_from_code(code, modality, meaning.network_focal)
+    if meaning.unit is Unit.ONE and modality is not Modality.XRAY:
+        return (depth / RELATIVE_SPAN_MM).clamp(0.0, 1.0)
+    return depth
+
+
+def _empty(
+    modality: Modality, maps: Maps, logits: Tensor, outside: Tensor | None, rows: slice
+) -> Tensor | None:
+    """(rows, columns) where nothing has a surface: sky by its own logit, the surroundings of a body."""
+    if outside is not None:
+        return zoom(outside, maps.fit, rows.start, rows.stop)[0] > 0.5
+    if modality is Modality.STREET and len(logits):
+        sky = TABLE_OF[modality].id_of("sky")
+        return logits[sky] >= logits.amax(0)
+    return None
+
+
+def _outside(part: Frame, maps: Maps) -> Tensor | None:
+    """(1, h, w) 1 outside the body of a scan, at the maps' size: emptiness that touches the border."""
+    if part.modality not in _BODIES or not maps.heads & {Head.DEPTH, Head.NORMALS}:
+        return None
+    table = TABLE_OF[part.modality]
+    ids = _only_possible(maps.stack[maps.channels(Head.LOGITS)], part.modality).argmax(0)
+    empty = (ids == table.id_of("background")) | (ids == table.id_of("air"))
+    valid = torch.from_numpy(part.valid)[None, None].float()
+    known = F.interpolate(valid, size=maps.fit.inner, mode="nearest-exact")[0, 0] > 0
+    return reached_from_border(empty | ~known).float()[None]
