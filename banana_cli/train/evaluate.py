@@ -208,7 +208,7 @@ class SourceScore:
             each, other, word = ours.dice(), flat.dice(), "Dice"
             rows = [self._row("mIoU", ours.mean_iou(), flat.mean_iou())]
         pairs = zip(names, each.tolist(), other.tolist(), strict=True)
-        return rows + [self._row(f"{word} {n}", a, b) for n, a, b in pairs if not math.isnan(a)]
+        return rows + [self._row(f"{word} {n}", a, b) for n, a, b in pairs if not math.isnan(a + b)]
 
     def _depth_rows(self) -> list[Row]:
         rows = [
