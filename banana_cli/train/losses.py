@@ -175,20 +175,13 @@ def _gradient(gap: Tensor, known: Tensor) -> Tensor:
 
 
 def normal_terms(normals: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """Mean chord length between unit normals (0..2) and the map; for scenes the chord's square.
-
-    Most of a scene is flat and the side to which a roof leans is hard to see: the chord is then least at
-    flat, where it also stops to teach. Its square is least at the mean, which leans as far as is known.
-    """
+    """Mean chord length between unit normals (0..2) and the map."""
     known = targets.normals.abs().sum(1) > 0.5
     unit = F.normalize(normals.float(), dim=1)
-    square = (unit - targets.normals).square().sum(1) + 1e-6
+    chord = ((unit - targets.normals).square().sum(1) + 1e-6).sqrt() * known
     weight = known.float()
     if targets.modality is Modality.AERIAL:
-        chord = square * known
         weight = weight * _raised(targets.normals[:, 2] > -_FLAT_COSINE)
-    else:
-        chord = square.sqrt() * known
     return (chord * weight).sum() / weight.sum().clamp_min(1), chord
 
 

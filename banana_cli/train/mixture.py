@@ -106,9 +106,13 @@ class Mixture:
         """The ``index``-th example, 0, 1, 2, ... without end."""
         source, place, rng = self._pick(index)
         records = self._sources[source]
+        # No frame of ours tells its camera: a guess must not be shown as if it were known.
+        options = self._options
+        if self.names[source] in (CLIPS, Pack.STREET):
+            options = replace(options, hide_focal=1.0)
         if self.names[source] != CLIPS:
-            return augment(records[place], rng, self._options)
-        options = replace(self._options, strong=True, hide_focal=1.0)  # their cameras are guesses
+            return augment(records[place], rng, options)
+        options = replace(options, strong=True)
         first = augment(records[place], rng, options)
         if rng.random() >= _CUT_MIX:
             return first

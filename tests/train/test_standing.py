@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from banana_cli.classes import STREET
 from banana_cli.infer import Engine
+from banana_cli.train.augment import AugmentOptions
+from banana_cli.train.mixture import Mixture
 from banana_cli.train.packs import Record
+from banana_cli.train.splits import Pack
 from banana_cli.train.stand import GROUND, standing_depth
 from banana_cli.train.standing import street_ids, with_standing_depth
 from banana_cli.types import F32, U8, Modality
@@ -108,3 +111,18 @@ def test_sets_of_several_classes_are_unknown(members: tuple[tuple[int, ...], ...
     )  # fmt: skip
     expected = [m[0] if len(m) == 1 else 255 for m in members]
     assert street_ids(record).tolist() == [[*expected, 255]]
+
+
+def test_a_guessed_camera_is_never_shown() -> None:
+    """The depth of a real frame is scaled by its guessed focal length; the network must not see the guess."""
+    sample = street.sample(3, 96, 160)
+    record = Record(
+        name="0", pack="driving/roadwork_labels", group="town", modality=Modality.STREET, focal_px=150.0,
+        pixels=np.rint(sample.views.transpose(1, 2, 0) * 255).astype(np.uint8), label=sample.ids,
+        sets=tuple((c.id,) for c in STREET.classes), depth=np.full((96, 160), 10.0, np.float32),
+    )  # fmt: skip
+    mixture = Mixture(None, {Pack.STREET: [record]}, options=AugmentOptions(size=64, hide_focal=0.0))
+    for i in range(4):
+        example = mixture.example(i)
+        assert not example.rays.any() and math.isnan(example.focal_px)
+        assert math.isfinite(example.true_focal_px) and np.nanmax(example.depth) == 10.0
