@@ -2,7 +2,7 @@
 
 Logits of neighbours count as much as a slice's own where their pixels have like values, and fade where
 they differ by a tenth of the window: flicker goes, edges that really move from slice to slice stay. Each
-slice goes through the network once. Left ventricle: 0.48 -> 0.53 IoU on six patients, on whom this was also chosen.
+slice goes through the network once. Left ventricle 0.48 -> 0.53 IoU, on the six patients it was chosen on.
 """
 
 from __future__ import annotations
