@@ -58,7 +58,7 @@ def test_entry_point_is_what_it_says() -> None:
 def test_the_topics_are_listed_and_name_all_formats_and_exit_codes(tmp_path: Path) -> None:
     topics = loaded_after("help", cwd=tmp_path)
     assert topics[0] == 0 and "formats" in topics[2]
-    said = set(re.findall(r"\w+", loaded_after("help", "formats", cwd=tmp_path)[2]))
+    said = set(re.findall(r"[\w-]+", loaded_after("help", "formats", cwd=tmp_path)[2]))
     assert said >= set(adapter.formats())
     codes = {
         int(line.split()[0]) for line in loaded_after("help", "exit-codes", cwd=tmp_path)[2].splitlines()

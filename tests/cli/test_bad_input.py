@@ -159,9 +159,10 @@ def test_interrupts_at_the_start_and_the_end(code: str, status: int, told: str) 
 
 
 _SLOW = """
-import sys
+import signal, sys
 from banana_cli.cli.main import main, _prepare
 from tests.cli.fakes import Fakes
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored for the suite
 _prepare(loud=False)
 fakes = Fakes()
 sys.exit(main(["segment", "slow.clip", "-o", "out"], fakes.world()))
