@@ -38,7 +38,8 @@ run.json                             closes a run
 Outputs appear whole or not at all; nothing is replaced without --overwrite.
 """,
     "formats": """\
-videos     mp4 (a view, the default), mkv (exact), frames (a folder of pictures)
+videos     mp4 (a view, the default), mp4-overlay, mp4-beside (over the clip, beside it)
+           mkv (exact), frames (a folder of pictures)
 DICOM      dcm (the default: SEG, Parametric Map, Secondary Capture), nii (masks and depth)
            labelmap (masks as a label map SEG), sc (masks over the scan, painted depth, normals)
 scenes     tif (the default: COG, with a STAC item), hillshade (of depth), html (a page to look at)
