@@ -77,7 +77,7 @@ def _attend_unshifted(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class ChunkAttention(nn.Module):
     """Attention of each chunk of tokens to itself, or to the ``routed`` chunks most like it.
 
-    Routing is BiFormer's bi-level idea (Zhu et al. 2023) on equal chunks of a Morton sequence: pooled,
+    Routing is BiFormer's bi-level idea (Zhu et al. 2023) on equal chunks of the sequence: pooled,
     detached queries and keys choose whole chunks. Queries that share a key/value head are stacked along
     the sequence, so K and V are never expanded. Registers are read by every chunk.
     """

@@ -1,8 +1,8 @@
 """The shared dynamic-sparse network: a glance everywhere, attention where it pays.
 
-Stem (stride 8) -> router -> quadtree tokens in Morton order -> chunk attention -> un-pooling -> one pixel
-embedding at full resolution, read by banks of queries: a class is a query, so are depth and each axis of
-the normals. Queries are folded into the last convolution, so a task costs only its own channels.
+Stem (stride 8) -> router -> quadtree tokens on a Hilbert curve -> chunk attention -> un-pooling -> one
+pixel embedding at full resolution, read by banks of queries: a class is a query, so are depth and each
+axis of the normals. Queries are folded into the last convolution, so a task costs only its own channels.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Expand(nn.Module):
         self.channels = channels
 
     def forward(self, x_BND: Tensor, tree: Tree, cells_B8: Tensor) -> Tensor:
-        """(B, N, D) tokens and the (n8,) Morton index of each raster cell -> (B, n8, C) in raster order."""
+        """(B, N, D) tokens and the (n8,) curve place of each raster cell -> (B, n8, C) in raster order."""
         B, N, D = x_BND.shape
         flat: Tensor = self.norm(x_BND).reshape(B * N, D)
         rows = [
@@ -333,7 +333,7 @@ class BananaNet(nn.Module):
         return x
 
     def _unpool(self, tokens: Tensor, tree: Tree, grid: Grid) -> Tensor:
-        rows = self.expand(tokens, tree, grid_maps(grid, tokens.device).morton8)
+        rows = self.expand(tokens, tree, grid_maps(grid, tokens.device).curve8)
         # Rows are already in the order of channels_last memory.
         cells: Tensor = rows.view(rows.shape[0], grid.rows * 4, grid.cols * 4, -1).permute(0, 3, 1, 2)
         return cells

@@ -1,4 +1,4 @@
-"""Quadtree tokens of 8, 16 and 32 px in Morton order, with counts fixed by size and budget.
+"""Quadtree tokens of 8, 16 and 32 px along a curve, with counts fixed by size and budget.
 
 Only topk, cumsum and index_select: static shapes, no boolean gather, exportable. All index
 arithmetic is int64 or fp32: bf16 cannot hold integers above 256.
@@ -88,25 +88,40 @@ def plan_tokens(grid: Grid, budget: float) -> TokenPlan:
 
 @dataclass(frozen=True, slots=True)
 class GridMaps:
-    """Morton order of a grid: raster index of each Morton cell for 8, 16, 32 px, and the inverse of 8."""
+    """The order of a grid's cells: raster index of each cell on the curve at 8, 16, 32 px; inverse of 8."""
 
     raster8: Tensor
     raster16: Tensor
     raster32: Tensor
-    morton8: Tensor
+    curve8: Tensor
     centre: Tensor  # (n8 + n16 + n32, 3): x, y from the middle over POSITION_PX, level 0..2
 
 
-def _spread(v: Tensor) -> Tensor:
-    out = torch.zeros_like(v)
-    for bit in range(16):
-        out |= ((v >> bit) & 1) << (2 * bit)
-    return out
+def _hilbert(rows: int, cols: int) -> Tensor:
+    """Raster indices along the Hilbert curve of the enclosing square, which runs along the longer side.
 
-
-def _morton(rows: int, cols: int) -> Tensor:
+    Neighbours on it are neighbours in the picture. A Morton order jumps from a block's lower right to the
+    next one's upper left, and coarse tokens of road that shared a chunk with sky were taken for sky.
+    """
+    side = 1 << (max(rows, cols) - 1).bit_length()
     y, x = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
-    return torch.argsort((_spread(y) * 2 + _spread(x)).flatten(), stable=True)
+    a, b = (y, x) if cols >= rows else (x, y)
+    place, half = torch.zeros_like(a), side // 2
+    while half:
+        high_a, high_b = (a & half) > 0, (b & half) > 0
+        place = place + half * half * ((3 * high_a) ^ high_b.long())
+        mirror = high_a & ~high_b
+        a, b = torch.where(mirror, side - 1 - a, a), torch.where(mirror, side - 1 - b, b)
+        a, b = torch.where(high_b, a, b), torch.where(high_b, b, a)
+        half //= 2
+    return torch.argsort(place.flatten())
+
+
+def _children(order: Tensor, cols: int) -> Tensor:
+    """Raster indices of the four quarters of each cell, row by row; ``cols`` cells a row before."""
+    y, x = torch.div(order, cols, rounding_mode="floor"), order % cols
+    quarters = [(2 * y + dy) * 2 * cols + 2 * x + dx for dy in (0, 1) for dx in (0, 1)]
+    return torch.stack(quarters, -1).flatten()
 
 
 def _centres(order: Tensor, cols: int, cell: int, extent: tuple[int, int], level: int) -> Tensor:
@@ -126,8 +141,9 @@ def _centres(order: Tensor, cols: int, cell: int, extent: tuple[int, int], level
 def grid_maps(grid: Grid, device: torch.device) -> GridMaps:
     """Orders for a grid; the 16 children of a 32-px cell are consecutive, as are the 4 of a 16-px cell."""
     r32, c32 = grid.rows, grid.cols
-    orders = [_morton(r32 * k, c32 * k) for k in (4, 2, 1)]
-    # A Morton sort of the finest grid keeps every 4x4 block together, since the grids nest exactly.
+    order32 = _hilbert(r32, c32)
+    order16 = _children(order32, c32)
+    orders = [_children(order16, 2 * c32), order16, order32]
     extent = (32 * r32, 32 * c32)
     centre = torch.cat(
         [
@@ -145,9 +161,9 @@ def grid_maps(grid: Grid, device: torch.device) -> GridMaps:
 class Tree:
     """Which cells share a token, for a batch. B pictures, N tokens, n8 cells.
 
-    ``row`` (B, N) row of each token in the Morton bank [8 | 16 | 32 px]; ``own_row`` (B, n8) row of
-    each Morton cell in the concatenation of all expanded tokens [8 | 16 x 4 | 32 x 16]; ``level``
-    three (B, n_level) tensors: positions in the sequence of the tokens of each level.
+    ``row`` (B, N) row of each token in the bank of cells along the curve [8 | 16 | 32 px]; ``own_row``
+    (B, n8) row of each cell of the curve in all expanded tokens [8 | 16 x 4 | 32 x 16]; ``level`` three
+    (B, n_level) tensors: positions in the sequence of the tokens of each level.
     """
 
     row: Tensor
@@ -161,7 +177,7 @@ def _onehot_top(score: Tensor, k: int) -> Tensor:
 
 
 def build_tree(gain: Tensor, plan: TokenPlan) -> Tree:
-    """Split where ``gain`` is largest. ``gain`` (B, n8) >= 0, fp32, in Morton order, one value a cell."""
+    """Split where ``gain`` is largest. ``gain`` (B, n8) >= 0, fp32, along the curve, one value a cell."""
     n8, n16 = plan.grid.n8, plan.grid.n8 // 4
     gain = gain.float()
     batch = gain.shape[0]
@@ -174,7 +190,7 @@ def build_tree(gain: Tensor, plan: TokenPlan) -> Tree:
     is16, is32 = p16 - is8, 1 - p16
     cell = torch.arange(n8, device=gain.device)
     lead = is8 + is16 * (cell % 4 == 0) + is32 * (cell % 16 == 0)
-    first = (lead * (n8 - cell)).topk(plan.count, dim=1).indices  # ascending cells: Morton order
+    first = (lead * (n8 - cell)).topk(plan.count, dim=1).indices  # ascending cells: along the curve
     l8, l16 = is8.long(), is16.long()
     row_of_cell = l8 * cell + l16 * (n8 + cell // 4) + (1 - l8 - l16) * (n8 + n16 + cell // 16)
     row = row_of_cell.gather(1, first)

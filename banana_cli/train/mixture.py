@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from banana_cli.errors import UsageError
-from banana_cli.train.augment import AugmentOptions, augment, cut_mix
+from banana_cli.train.augment import NETWORK_LONG, AugmentOptions, augment, cut_mix
 from banana_cli.train.example import Example
 from banana_cli.train.packs import Record
 from banana_cli.train.splits import CLIPS, VALIDATION_SEED, Pack, check_training
 from banana_cli.train.worldset import world_name
-from banana_cli.types import Json, Modality
+from banana_cli.types import F64, Json, Modality
 
 
 class Records(Protocol):
@@ -55,7 +55,8 @@ DEFAULT_WEIGHTS: dict[str, float] = {
     Pack.AERIAL.value: 0.06,
     CLIPS: 0.15,
 }
-_CUT_MIX = 0.5  # chance that a crop with labels of a teacher is mixed with another
+_CUT_MIX = {CLIPS: 0.5, Pack.STREET.value: 0.25}  # chance that a crop of a real street is mixed with another
+_STRONG = {CLIPS: 1.0, Pack.STREET.value: 0.5}  # chance of hard changes of colour: real streets are few
 
 
 class Mixture:
@@ -86,7 +87,10 @@ class Mixture:
         self._sources = tuple(sources[name] for name in self.names)
         total = sum(shares.values())
         self._shares = tuple(share / total for share in shares.values())
-        self._edges = np.cumsum(self._shares)
+        self._edges = _edges(self._shares)
+        streets = [records[0].modality is Modality.STREET for records in self._sources]
+        rest = [0.0 if s else share for s, share in zip(streets, self._shares, strict=True)]
+        self._large_edges = self._edges if all(streets) else _edges(rest)
         self._options = options or AugmentOptions()
 
     def describe(self) -> dict[str, Json]:
@@ -99,29 +103,35 @@ class Mixture:
 
     def pick(self, index: int) -> tuple[str, int]:
         """(name of the source, place of the record in it) of the example at ``index``."""
-        source, place, _ = self._pick(index)
+        source, place, _ = self._pick(index, self._edges)
         return self.names[source], place
 
-    def example(self, index: int) -> Example:
-        """The ``index``-th example, 0, 1, 2, ... without end."""
-        source, place, rng = self._pick(index)
-        records = self._sources[source]
-        # No frame of ours tells its camera: a guess must not be shown as if it were known.
-        options = self._options
-        if self.names[source] in (CLIPS, Pack.STREET):
-            options = replace(options, hide_focal=1.0)
-        if self.names[source] != CLIPS:
+    def example(self, index: int, *, large: bool = False) -> Example:
+        """The ``index``-th example, 0, 1, 2, ... without end.
+
+        A ``large`` one is a scan or a scene (if there is any) at the size of the network's own pictures.
+        """
+        source, place, rng = self._pick(index, self._large_edges if large else self._edges)
+        records, name = self._sources[source], self.names[source]
+        options = replace(self._options, size=NETWORK_LONG) if large else self._options
+        if name not in _CUT_MIX:
             return augment(records[place], rng, options)
-        options = replace(options, strong=True)
+        # No frame of ours tells its camera: a guess must not be shown as if it were known.
+        options = replace(options, hide_focal=1.0, strong=bool(rng.random() < _STRONG[name]))
         first = augment(records[place], rng, options)
-        if rng.random() >= _CUT_MIX:
+        if rng.random() >= _CUT_MIX[name]:
             return first
         return cut_mix(first, augment(records[int(rng.integers(len(records)))], rng, options), rng)
 
-    def _pick(self, index: int) -> tuple[int, int, np.random.Generator]:
+    def _pick(self, index: int, edges: F64) -> tuple[int, int, np.random.Generator]:
         rng = np.random.default_rng([self.seed, index])
-        source = min(int(np.searchsorted(self._edges, rng.random(), side="right")), len(self.names) - 1)
+        source = min(int(np.searchsorted(edges, rng.random(), side="right")), len(self.names) - 1)
         return source, int(rng.integers(len(self._sources[source]))), rng
+
+
+def _edges(shares: Sequence[float]) -> F64:
+    """Upper bounds in (0, 1] of a draw that falls to each."""
+    return np.cumsum(np.array(shares, np.float64) / sum(shares))
 
 
 def _sources(

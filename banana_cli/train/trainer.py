@@ -37,8 +37,8 @@ _LOGITS = frozenset({Head.LOGITS})
 class Examples(Protocol):
     """An endless, seeded source with random access, so that a resumed run continues identically."""
 
-    def example(self, index: int) -> Example:
-        """The example with that number."""
+    def example(self, index: int, *, large: bool = False) -> Example:
+        """The example with that number; a ``large`` one may come from fewer sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,7 @@ class Recipe:
     seed: int = 1
     save_every: int = 500
     freeze_norm: bool = False  # keep batch norm's statistics: for batches too small to have any
+    large_every: int = 0  # every n-th step sees half as many, but large, pictures; 0: never
     distil_every: int = 0  # at every n-th step the dense budget teaches the sparse one; 0: never
 
     def rate(self, step: int) -> float:
@@ -74,31 +75,35 @@ class Recipe:
         choices = (self.budget, self.budget, self.budget, 1.0, 0.6, 0.165)
         return random.Random(self.seed * 1_000_003 + step).choice(choices)
 
+    def is_large(self, step: int) -> bool:
+        """Whether this step sees large pictures."""
+        return self.large_every > 0 and step % self.large_every == self.large_every - 1
+
     def distils(self, step: int) -> bool:
         """Whether this step asks the dense budget first."""
         return self.distil_every > 0 and step % self.distil_every == 0 and self.budget_at(step) < 1
 
 
-class _Indexed(Dataset[Example]):
-    def __init__(self, examples: Examples, first: int, count: int) -> None:
-        self._examples, self._first, self._count = examples, first, count
+class _Steps(Dataset[Batch]):
+    """The batch of each step from ``first`` on."""
+
+    def __init__(self, examples: Examples, recipe: Recipe, first: int) -> None:
+        self._examples, self._recipe, self._first = examples, recipe, first
 
     def __len__(self) -> int:
-        return self._count
+        return self._recipe.steps - self._first
 
-    def __getitem__(self, index: int) -> Example:
-        return self._examples.example(self._first + index)
+    def __getitem__(self, index: int) -> Batch:
+        step, most = self._first + index, self._recipe.batch
+        large = self._recipe.is_large(step)
+        count = max(1, most // 2) if large else most
+        return collate([self._examples.example(step * most + k, large=large) for k in range(count)])
 
 
 def batches(examples: Examples, recipe: Recipe, first_step: int, workers: int) -> Iterator[Batch]:
     """Batches from ``first_step`` on, the same whether the run was interrupted or not."""
-    rest = (recipe.steps - first_step) * recipe.batch
-    data = _Indexed(examples, first_step * recipe.batch, rest)
-    ahead = 4 if workers else None
-    loader = DataLoader(
-        data, batch_size=recipe.batch, num_workers=workers, collate_fn=collate, prefetch_factor=ahead
-    )
-    yield from loader
+    steps = _Steps(examples, recipe, first_step)
+    yield from DataLoader(steps, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
 
 
 class Run:

@@ -67,7 +67,7 @@ def _dense_unpooled(net: BananaNet, f8: Tensor, prompt: Tensor) -> Tensor:
     tokens = tokens + net.position(fourier(maps.centre[: h * w, :2])) + prompt[:, None, -net.spec.width :]
     x = net._trunk(tokens)[:, net.spec.registers :][:, : h * w]
     cells = net.expand.by_level[0](net.expand.norm(x))
-    return cells[:, maps.morton8].transpose(1, 2).reshape(B, -1, h, w)
+    return cells[:, maps.curve8].transpose(1, 2).reshape(B, -1, h, w)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (96, 96), (32, 160)])

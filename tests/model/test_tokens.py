@@ -20,13 +20,23 @@ def test_orders_are_permutations_that_nest(grid: Grid) -> None:
     maps = grid_maps(grid, CPU)
     for raster, count in ((maps.raster8, grid.n8), (maps.raster16, grid.n8 // 4), (maps.raster32, grid.n32)):
         assert torch.equal(raster.sort().values, torch.arange(count))
-    assert torch.equal(maps.raster8[maps.morton8], torch.arange(grid.n8))
+    assert torch.equal(maps.raster8[maps.curve8], torch.arange(grid.n8))
     cols = grid.cols * 4
     y, x = maps.raster8 // cols, maps.raster8 % cols
     parents = (y // 4 * grid.cols + x // 4).view(-1, 16)
     assert torch.equal(parents, maps.raster32[:, None].expand(-1, 16))
     middles = (y // 2 * grid.cols * 2 + x // 2).view(-1, 4)
     assert torch.equal(middles, maps.raster16[:, None].expand(-1, 4))
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "jumps"), [(8, 8, 0), (16, 16, 0), (8, 16, 0), (9, 16, 1), (16, 9, 1)]
+)
+def test_neighbours_on_the_curve_are_neighbours_in_the_picture(rows: int, cols: int, jumps: int) -> None:
+    order = grid_maps(Grid(rows, cols), CPU).raster32
+    y, x = order // cols, order % cols
+    steps = y.diff().abs() + x.diff().abs()
+    assert int((steps != 1).sum()) == jumps
 
 
 @given(GRIDS, BUDGETS, st.integers(0, 1000))
@@ -47,7 +57,7 @@ def test_every_cell_has_exactly_one_token(grid: Grid, budget: float, seed: int) 
             for r in row.tolist()
         ]
         covered = [c for part in cells for c in part]
-        assert covered == list(range(n8))  # once each, and in Morton order
+        assert covered == list(range(n8))  # once each, and along the curve
 
 
 @given(GRIDS, BUDGETS, st.integers(0, 1000))
@@ -90,7 +100,7 @@ def test_splits_go_where_the_gain_is() -> None:
     grid = Grid(4, 4)
     gain = torch.full((1, grid.n8), 0.01)
     maps = grid_maps(grid, CPU)
-    hot = maps.morton8[torch.arange(5)]  # five cells in the picture's top left
+    hot = maps.curve8[torch.arange(5)]  # five cells in the picture's top left
     gain[0, hot] = 1.0
     tree = build_tree(gain, plan_tokens(grid, 0.165))
     assert all(int(c) in tree.row[0].tolist() for c in hot)

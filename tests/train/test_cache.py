@@ -17,7 +17,7 @@ import pytest
 from banana_cli import worlds
 from banana_cli.errors import InputError, UsageError
 from banana_cli.train import cache as cache_module
-from banana_cli.train.augment import AugmentOptions
+from banana_cli.train.augment import NETWORK_LONG, AugmentOptions
 from banana_cli.train.cache import CachedWorld, Plan, SampleFacts, build, open_cache, plans
 from banana_cli.train.example import Example
 from banana_cli.train.mixture import DEFAULT_WEIGHTS, Mixture
@@ -265,6 +265,14 @@ def test_examples_name_their_source(mixture: Mixture) -> None:
         example = mixture.example(index)
         assert example.source.startswith(mixture.pick(index)[0])
         assert example.image.shape == (3, 32, 32)
+
+
+def test_large_examples_are_scans_and_scenes(folder: Path) -> None:
+    packs = {Pack.STREET: [real(Pack.STREET, "boston")], Pack.BODY: [real(Pack.BODY, "STS_001", Modality.CT)]}
+    mixture = Mixture(open_cache(folder), packs, options=SMALL)
+    large = [mixture.example(i, large=True) for i in range(4)]
+    assert {e.image.shape for e in large} == {(3, NETWORK_LONG, NETWORK_LONG)}
+    assert not any(e.modality is Modality.STREET for e in large)
 
 
 def test_a_pack_of_two_modalities_is_two_sources(folder: Path) -> None:

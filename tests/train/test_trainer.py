@@ -30,17 +30,18 @@ RECIPE = Recipe(steps=6, batch=2, size=64, warmup=2, save_every=3, peak_rate=2e-
 class Discs:
     """Bright discs on dark ground: class 3 and near, class 1 and far."""
 
-    def example(self, index: int) -> Example:
+    def example(self, index: int, *, large: bool = False) -> Example:
         rng = np.random.default_rng(index)
-        y, x = np.mgrid[:64, :64]
+        side = 96 if large else 64
+        y, x = np.mgrid[:side, :side]
         inside = (x - rng.integers(16, 48)) ** 2 + (y - rng.integers(16, 48)) ** 2 < 150
-        image = np.where(inside, 0.9, 0.2) + 0.05 * rng.standard_normal((3, 64, 64))
-        normals = np.zeros((3, 64, 64), np.float32)
+        image = np.where(inside, 0.9, 0.2) + 0.05 * rng.standard_normal((3, side, side))
+        normals = np.zeros((3, side, side), np.float32)
         normals[2] = -1
         return Example(
             image=image.astype(np.float32),
-            valid=np.ones((64, 64), bool),
-            rays=np.zeros((2, 64, 64), np.float32),
+            valid=np.ones((side, side), bool),
+            rays=np.zeros((2, side, side), np.float32),
             label=inside.astype(np.uint8),
             sets=((1,), (3,)),
             depth=np.where(inside, 5, 40).astype(np.float32),
@@ -65,6 +66,12 @@ def test_a_batch_is_sorted_into_modalities() -> None:
         (2, 4, Modality.CT),
     ]
     assert len(set(batch.inputs.modality[:2].tolist())) == 1
+
+
+def test_every_nth_batch_is_large_and_half_as_many() -> None:
+    recipe = replace(RECIPE, batch=4, large_every=3)
+    shapes = [tuple(batch.inputs.image.shape) for batch in batches(Discs(), recipe, 0, 0)]
+    assert shapes == [(4, 3, 64, 64), (4, 3, 64, 64), (2, 3, 96, 96)] * 2
 
 
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path) -> None:
@@ -139,7 +146,7 @@ def test_other_data_is_told_and_not_refused(tmp_path: Path) -> None:
 
 def test_a_poisoned_batch_changes_nothing(tmp_path: Path) -> None:
     class Poisoned(Discs):
-        def example(self, index: int) -> Example:
+        def example(self, index: int, *, large: bool = False) -> Example:
             good = super().example(index)
             return replace(good, image=np.full_like(good.image, np.nan)) if index < 2 else good
 
