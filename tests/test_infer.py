@@ -1,10 +1,8 @@
-"""The engine moves no pixel: identities with a transparent network, then the real one's manners."""
+"""The engine moves no pixel: identities with a transparent network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,23 +12,18 @@ from hypothesis import strategies as st
 
 from banana_cli.classes import TABLE_OF
 from banana_cli.codec import HEIGHT_NOTE
-from banana_cli.errors import UsageError, WeightsError
 from banana_cli.infer import Engine, EngineOptions
 from banana_cli.model.codes import GUESS_PX
-from banana_cli.model.net import BananaNet, Features, Head, NetInput, NetOutput
-from banana_cli.model.weights import save_model
-from banana_cli.specs import SPECS
+from banana_cli.model.net import Features, Head, NetOutput
 from banana_cli.types import (
     NO_CLASS,
     Band,
     Depth,
     DepthKind,
     Frame,
-    Json,
     LayerKind,
     Mask,
     Modality,
-    ModelFacts,
     Normals,
     Pitch,
     Provenance,
@@ -38,97 +31,7 @@ from banana_cli.types import (
     View,
     Window,
 )
-
-FACTS = ModelFacts(name="glass", weights_sha256="0" * 64, budget=1.0, precision="fp32", device="cpu")
-MASKS, DEPTH, NORMALS = (frozenset({kind}) for kind in LayerKind)
-ALL = frozenset(LayerKind)
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Any geometry."""
-
-    focal: float | None = None
-    size: Pitch | None = None
-
-    def focal_px(self) -> float | None:
-        return self.focal
-
-    def pitch(self) -> Pitch | None:
-        return self.size
-
-    def describe(self) -> dict[str, Json]:
-        return {}
-
-
-def frame_of(
-    pixels: np.ndarray,
-    modality: Modality = Modality.STREET,
-    *,
-    valid: np.ndarray | None = None,
-    camera: Camera | None = None,
-    **place: object,
-) -> Frame:
-    """A frame of one or three bands whose values are already in [0, 1]."""
-    bands = tuple(Band(name=str(i), unit="1") for i in range(len(pixels)))
-    return Frame(
-        pixels=pixels.astype(np.float32),
-        valid=np.ones(pixels.shape[1:], bool) if valid is None else valid,
-        bands=bands,
-        views=tuple(View(band=i, low=0, high=1) for i in range(len(pixels))),
-        modality=modality,
-        geometry=camera or Camera(focal=500.0),
-        provenance=Provenance(source="test", index=0, **place),  # type: ignore[arg-type]
-    )
-
-
-class Glass:
-    """A network that one sees through: class 1 where the first channel is bright, depth and normals likewise.
-
-    ``position`` adds what depends on where a pixel lies in its tile, as padding does in a real network.
-    """
-
-    def __init__(self, position: float = 0.0) -> None:
-        self.position = position
-        self.seen: list[NetInput] = []
-
-    def features(self, inp: NetInput, budget: float) -> Features:
-        self.seen.append(inp)
-        assert inp.image.shape[-2] % 32 == 0 and inp.image.shape[-1] % 32 == 0
-        assert 0 <= float(inp.image.min()) and float(inp.image.max()) <= 1
-        empty = torch.zeros(len(inp.image), 1)
-        return Features(f4=inp.image, registers=empty, score=empty, kept=budget)
-
-    def read(self, features: Features, modality: Modality, heads: frozenset[Head]) -> NetOutput:
-        image = features.f4
-        rows = torch.arange(image.shape[-2]).sin()[:, None] * self.position
-        bright = image[:, :1] + rows
-        logits = torch.full((len(image), len(TABLE_OF[modality]), *image.shape[-2:]), -9.0)
-        logits[:, 0], logits[:, 1] = 0.5, bright[:, 0]
-        return NetOutput(
-            logits=logits if Head.LOGITS in heads else None,
-            depth_code=bright if Head.DEPTH in heads else None,
-            normals=torch.cat([bright, 1 - bright, -torch.ones_like(bright)], 1)
-            if Head.NORMALS in heads
-            else None,
-            log_focal=torch.zeros(len(image)),
-            kept=features.kept,
-        )
-
-
-def glass(**options: object) -> Engine:
-    return Engine(Glass(), FACTS, EngineOptions(**options))  # type: ignore[arg-type]
-
-
-def impulse(shape: tuple[int, int], at: tuple[int, int]) -> np.ndarray:
-    pixels = np.zeros((3, *shape), np.float32)
-    pixels[:, *at] = 1
-    return pixels
-
-
-def found(mask: Mask) -> list[list[int]]:
-    return np.argwhere(mask.ids == 1).tolist()
-
+from tests.glass import ALL, DEPTH, FACTS, MASKS, NORMALS, Camera, Glass, found, frame_of, glass, impulse
 
 # --- nothing moves --------------------------------------------------------------------------------
 
@@ -436,82 +339,3 @@ def test_views_cut_bands_into_the_unit_range() -> None:
     )
     Engine(net, FACTS, EngineOptions()).predict(frame, MASKS)
     assert net.seen[0].image[0, :, 0, 0].tolist() == [0.0, 0.5, 1.0]
-
-
-# --- the real network -----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def real() -> Callable[..., Engine]:
-    torch.manual_seed(0)
-    net = BananaNet(SPECS["pico"]).eval()
-    return lambda **options: Engine(net, FACTS, EngineOptions(**options))
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (31, 33), (97, 64), (64, 700)])
-@pytest.mark.parametrize("modality", [Modality.STREET, Modality.CT, Modality.AERIAL])
-def test_the_network_answers_at_the_size_of_odd_frames(
-    real: Callable[..., Engine], shape: tuple[int, int], modality: Modality
-) -> None:
-    pixels = np.random.default_rng(7).random((3, *shape)).astype(np.float32)
-    valid = np.random.default_rng(9).random(shape) > 0.1
-    engine, frame = real(budget=0.27), frame_of(pixels, modality, valid=valid, camera=Camera())
-    one, two = (engine.predict(frame, ALL) for _ in range(2))
-    assert [layer.valid.shape for layer in one.layers] == [shape] * 3
-    for a, b in zip(one.layers, two.layers, strict=True):
-        assert not a.valid[~valid].any()
-        assert np.array_equal(a.valid, b.valid)
-    assert np.array_equal(one.get(Depth).values, two.get(Depth).values, equal_nan=True)
-    assert one.get(Mask).ids.max(where=one.get(Mask).valid, initial=0) < len(TABLE_OF[modality])
-
-
-def test_bfloat16_answers_like_float32(real: Callable[..., Engine]) -> None:
-    frame = frame_of(np.random.default_rng(8).random((3, 96, 128)))
-    full = real().predict(frame, DEPTH).get(Depth)
-    half = real(autocast=torch.bfloat16).predict(frame, DEPTH).get(Depth)
-    both = full.valid & half.valid
-    assert both.mean() > 0.5
-    assert np.median(np.abs(np.log(half.values[both] / full.values[both]))) < 0.05
-    assert len(np.unique(half.values[both])) > 0.5 * both.sum(), "depth must not come in steps of 8 bits"
-
-
-# --- choices that cannot be -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"device": "tpu"},
-        {"device": "cuda:99"},
-        {"device": "cpu:x"},
-        {"precision": "int8"},
-        {"precision": "fp16"},
-    ],
-)
-def test_devices_and_formats_that_are_not_here_are_refused(wrong: dict[str, str], tmp_path: object) -> None:
-    with pytest.raises(UsageError) as caught:
-        Engine.load(None, **{"device": "cpu", **wrong})  # type: ignore[arg-type]
-    assert caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"budget": 0.0}, {"budget": 1.5}, {"tile": 5}, {"tile": 64, "overlap": 40}]
-)
-def test_sizes_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError):
-        EngineOptions(**wrong)  # type: ignore[arg-type]
-
-
-def test_missing_weights_are_an_error_of_their_own(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError):
-        Engine.load(tmp_path / "none.safetensors", device="cpu")
-
-
-def test_saved_weights_load_with_their_facts(tmp_path: Path) -> None:
-    path = tmp_path / "pico.safetensors"
-    save_model(path, BananaNet(SPECS["pico"]), {"seed": 1})
-    engine = Engine.load(path, device="cpu", precision="fp32", tile=96)
-    assert (engine.facts.name, engine.facts.precision, engine.facts.device) == ("banana-pico", "fp32", "cpu")
-    assert engine.facts.budget == SPECS["pico"].budget and len(engine.facts.weights_sha256) == 64
-    answer = engine.predict(frame_of(np.ones((3, 64, 64))), ALL)
-    assert [layer.kind for layer in answer.layers] == list(LayerKind)

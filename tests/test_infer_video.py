@@ -18,7 +18,7 @@ from banana_cli.model.net import Features, Head, NetOutput
 from banana_cli.options import ReadOptions, VideoOptions
 from banana_cli.types import Depth, Frame, LayerKind, Modality, Prediction
 from tests.adapters.driving.clips import Recipe, make
-from tests.test_infer import ALL, FACTS, Camera, Glass, frame_of
+from tests.glass import ALL, FACTS, Camera, Glass, frame_of
 
 SHAPE = (160, 256)
 

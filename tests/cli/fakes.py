@@ -21,6 +21,7 @@ import numpy as np
 
 from banana_cli.adapter import InputItem, SinkJob, SourceInfo, Unreadable
 from banana_cli.classes import TABLE_OF
+from banana_cli.cli.main import main
 from banana_cli.cli.world import EngineOptions, World
 from banana_cli.errors import InputError, WeightsError
 from banana_cli.options import ReadOptions
@@ -300,3 +301,21 @@ class Fakes:
     @property
     def records(self) -> list[dict[str, Json]]:
         return [json.loads(line) for line in self.out.text.splitlines()]
+
+
+def put(path: Path, text: str = "FAKE 4 6 3") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def tree(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def banana(fakes: Fakes, *words: str | Path) -> int:
+    return main([str(w) for w in words], fakes.world())
+
+
+def complaint(fakes: Fakes) -> list[str]:
+    return fakes.err.getvalue().splitlines()

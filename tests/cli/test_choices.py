@@ -9,10 +9,7 @@ from banana_cli.adapter import SourceInfo
 from banana_cli.errors import UsageError
 from banana_cli.types import LayerKind
 
-from .fakes import FakeFormat, Fakes
-from .test_run import banana, complaint, here, put, tree
-
-__all__ = ["here"]  # the fixture
+from .fakes import FakeFormat, Fakes, banana, complaint, put, tree
 
 
 class PickyFormat(FakeFormat):

@@ -13,10 +13,8 @@ from banana_adapters.common.png import PNG
 from banana_adapters.common.stats import CSV
 from PIL import Image
 
-from .fakes import Fakes
-from .test_run import banana, complaint, here, put, tree
+from .fakes import Fakes, banana, complaint, put, tree
 
-__all__ = ["here"]  # the fixture
 STREET_START = "classes: road, sidewalk, building, wall, fence, pole, traffic light,"
 
 
