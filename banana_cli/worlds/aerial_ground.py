@@ -29,6 +29,27 @@ _WATER: tuple[Rgb, ...] = (
     (0.10, 0.11, 0.08),
     (0.03, 0.05, 0.03),
 )
+_KINDS = 6  # of crops, and as many of soils, in one scene
+_CROPS: tuple[Rgb, ...] = (
+    (0.17, 0.22, 0.08),
+    (0.12, 0.17, 0.09),
+    (0.03, 0.10, 0.05),
+    (0.03, 0.09, 0.07),
+    (0.07, 0.17, 0.06),
+    (0.15, 0.30, 0.08),
+    (0.30, 0.33, 0.13),
+    (0.46, 0.41, 0.10),
+    (0.22, 0.25, 0.16),
+)
+_SOILS: tuple[Rgb, ...] = (
+    (0.70, 0.66, 0.56),
+    (0.58, 0.50, 0.36),
+    (0.45, 0.36, 0.26),
+    (0.30, 0.23, 0.17),
+    (0.20, 0.16, 0.13),
+    (0.50, 0.45, 0.33),
+    (0.60, 0.46, 0.36),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,10 +144,9 @@ def fields(c: Canvas, fine: F32) -> None:
     rng, style = c.rng, c.style
     row = np.floor(c.lattice.u / np.float32(style.block)).astype(np.int32) % TABLE
     col = np.floor(c.lattice.v / np.float32(style.length)).astype(np.int32) % TABLE
-    crops = np.array([tinted(rng, style.grass, 0.1) for _ in range(3)], np.float32)
-    soils = np.array([tinted(rng, style.bare, 0.1) for _ in range(3)], np.float32)
-    table = rng.integers(0, 6, (TABLE, TABLE))
-    table[rng.random((TABLE, TABLE)) > style.green] = rng.integers(3, 6)
+    crops = np.array([tinted(rng, _CROPS[i], 0.1) for i in rng.integers(0, len(_CROPS), _KINDS)], np.float32)
+    soils = np.array([tinted(rng, _SOILS[i], 0.1) for i in rng.integers(0, len(_SOILS), _KINDS)], np.float32)
+    table = rng.integers(0, _KINDS, (TABLE, TABLE)) + _KINDS * (rng.random((TABLE, TABLE)) > style.green)
     kind = table[row, col]
     colour = np.concatenate((crops, soils))[kind]
     wave = np.sin(c.lattice.u * np.float32(6.283 / rng.uniform(3 * c.pitch, 8 + 3 * c.pitch)))
@@ -136,13 +156,15 @@ def fields(c: Canvas, fine: F32) -> None:
     )[..., None]
     fallow = rng.random((TABLE, TABLE))[row, col] > rng.uniform(0.5, 1.0)
     c.paint(~fallow, colour, LAND)
-    c.ids[(kind < 3) & ~fallow] = VEGETATION
+    c.ids[(kind < _KINDS) & ~fallow] = VEGETATION
 
 
 def water(c: Canvas, fine: F32) -> Bool:
     """Lakes and sea (a level set of noise), a river (a band of noise); their shores. Returns the water."""
     rng, (h, w) = c.rng, c.ids.shape
-    level = fbm(rng, h, w, float(rng.uniform(80, 300)) / c.pitch, 5, 0.45)
+    ponds = c.style.place is Place.RURAL and rng.random() < 0.5
+    reach = float(rng.uniform(60, 150) if ponds else rng.uniform(80, 300))
+    level = fbm(rng, h, w, reach / c.pitch, 5, 0.45)
     if c.style.place is Place.COAST:
         angle = rng.uniform(0, 6.283)
         level += (c.x * np.cos(angle) + c.y * np.sin(angle)).astype(np.float32) * np.float32(

@@ -49,7 +49,7 @@ class Style:
 
 
 _PLACES = (Place.SUBURB, Place.CITY, Place.DESERT, Place.RURAL, Place.COAST, Place.INDUSTRY)
-_ODDS = (0.35, 0.18, 0.14, 0.11, 0.1, 0.12)
+_ODDS = (0.29, 0.17, 0.13, 0.2, 0.1, 0.11)
 _BARE: tuple[Rgb, ...] = (
     (0.62, 0.53, 0.42),
     (0.70, 0.68, 0.66),
@@ -87,6 +87,11 @@ def tinted(rng: Generator, colour: Rgb, spread: float = 0.06) -> Rgb:
     return (float(r), float(g), float(b))
 
 
+def _farm(rng: Generator) -> float:
+    """Side of a field: from strips of gardens to a quarter of a square mile."""
+    return math.exp(rng.uniform(math.log(90), math.log(820)))
+
+
 def draw_style(rng: Generator) -> Style:
     """One random place."""
     place = _PLACES[int(rng.choice(len(_PLACES), p=_ODDS))]
@@ -98,8 +103,8 @@ def draw_style(rng: Generator) -> Style:
         bare = _BARE[int(rng.choice([0, 1, 1, 1, 2, 4]))]
     return Style(
         place=place,
-        block=float(rng.uniform(150, 420) if wild else rng.uniform(44, 90) * big),
-        length=float(rng.uniform(150, 500) if wild else rng.uniform(80, 260)),
+        block=float(_farm(rng) if wild else rng.uniform(44, 90) * big),
+        length=float(_farm(rng) if wild else rng.uniform(80, 260)),
         lot=float(rng.uniform(11, 30) * big),
         street=float(rng.uniform(4, 12)),
         built=built,
