@@ -69,11 +69,15 @@ class Console:
         return self
 
     def __exit__(self, kind: object = None, exc: object = None, trace: object = None) -> None:
+        self.clear()
+        if isinstance(exc, BananaError):  # on its way to the last lines of all
+            self._correct(exc)
+
+    def clear(self) -> None:
+        """Take the bar away, before a result on the same terminal."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-        if isinstance(exc, BananaError):  # on its way to the last lines of all
-            self._correct(exc)
 
     def rename(self, path: Path, name: str) -> None:
         """Call a temporary file from now on what the user calls it."""

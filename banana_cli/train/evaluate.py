@@ -13,7 +13,8 @@ import numpy as np
 
 from banana_cli.classes import TABLE_OF
 from banana_cli.infer import Engine
-from banana_cli.train.metrics import STREET_GROUPS, Confusion, DepthErrors, NormalErrors
+from banana_cli.metrics.masks import STREET_GROUPS, Confusion
+from banana_cli.metrics.surface import DepthErrors, NormalErrors, aligned
 from banana_cli.train.packs import DepthFrame, Record
 from banana_cli.types import (
     F32,
@@ -225,13 +226,6 @@ class SourceScore:
             self._row("normal angle, mean (deg)", ours.mean_deg(), flat.mean_deg(), higher=False),
             self._row("normal angle, median (deg)", ours.median_deg(), flat.median_deg(), higher=False),
         ]
-
-
-def aligned(values: F32, truth: F32) -> F32:
-    """(H, W) values scaled so that their median is the truth's, over pixels where both are known."""
-    both = np.isfinite(values) & np.isfinite(truth)
-    middle = float(np.median(values[both])) if both.any() else 0.0
-    return values * np.float32(np.median(truth[both]) / middle) if middle > 0 else values
 
 
 def _judged(modality: Modality) -> tuple[float, float]:

@@ -23,8 +23,9 @@ from banana_adapters.driving import DRIVING
 
 from banana_cli.adapter import InputItem
 from banana_cli.infer_video import VideoEngine
+from banana_cli.metrics.masks import STREET_GROUPS, Confusion
+from banana_cli.metrics.temporal import Carried
 from banana_cli.options import ReadOptions, VideoOptions
-from banana_cli.train.metrics import STREET_GROUPS, Confusion
 from banana_cli.train.packs import STREET_SETS
 from banana_cli.types import Depth, Frame, LayerKind, Mask, Normals, Prediction
 
@@ -47,24 +48,6 @@ def alone(frame: Frame) -> Frame:
     return replace(frame, provenance=replace(frame.provenance, clip=None))
 
 
-class Sure:
-    """Where each pixel was one frame before, and where that is sure."""
-
-    def __init__(self, now: np.ndarray, before: np.ndarray) -> None:
-        dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        back, there = dis.calc(now, before, None), dis.calc(before, now, None)
-        rows, cols = now.shape
-        y, x = np.mgrid[:rows, :cols].astype(np.float32)
-        self.x, self.y = x + back[..., 0], y + back[..., 1]
-        round_trip = np.hypot(*(self.carried(there) + back).transpose(2, 0, 1))
-        inside = (self.x >= 0) & (self.x <= cols - 1) & (self.y >= 0) & (self.y <= rows - 1)
-        alike = np.abs(self.carried(before).astype(int) - now) < 20
-        self.where = inside & alike & (round_trip < 1.0)
-
-    def carried(self, old: np.ndarray, how: int = cv2.INTER_LINEAR) -> np.ndarray:
-        return cv2.remap(old, self.x, self.y, how)
-
-
 @dataclass
 class Sums:
     flips: list[float] = field(default_factory=list)
@@ -74,9 +57,9 @@ class Sums:
     right: Confusion = field(default_factory=lambda: Confusion(STREET_SETS, CLASSES))
     seconds: list[float] = field(default_factory=list)
 
-    def pair(self, now: Prediction, before: Prediction, sure: Sure) -> None:
+    def pair(self, now: Prediction, before: Prediction, sure: Carried) -> None:
         ids, old = now.get(Mask).ids, sure.carried(before.get(Mask).ids, cv2.INTER_NEAREST)
-        where = sure.where
+        where = sure.sure
         self.flips.append(float((ids != old)[where].mean()))
         np.add.at(self.pairs, (old[where], ids[where]), 1)
         depth, was = (np.log(p.get(Depth).values) for p in (now, before))
@@ -121,7 +104,7 @@ def consistency(engines: dict[str, VideoEngine], clip: Path, part: range, sums: 
     seen: np.ndarray | None = None
     for frame in frames_of(clip, part):
         now = grey(frame)
-        sure = Sure(now, seen) if seen is not None else None
+        sure = Carried(now, seen) if seen is not None else None
         for way, steady in WAYS.items():
             prediction = answer(engines[way], frame, steady, sums[way])
             if sure is not None:

@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 
 from banana_cli.infer import Engine, EngineOptions
+from banana_cli.metrics.surface import DepthErrors, aligned
 from banana_cli.model.weights import save_model
 from banana_cli.train.cache import Plan, build
 from banana_cli.train.evaluate import (
     DepthPair,
     Row,
-    aligned,
     best_depths,
     frame_of,
     markdown,
     score_source,
 )
-from banana_cli.train.metrics import DepthErrors
 from banana_cli.train.score import world_rows
 from banana_cli.train.splits import LeakError
 from banana_cli.train.worldset import render, to_record

@@ -11,13 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from banana_cli.classes import STREET
-from banana_cli.train.metrics import (
-    STREET_GROUPS,
-    BoundaryScore,
-    Confusion,
-    DepthErrors,
-    NormalErrors,
-)
+from banana_cli.metrics.boundary import BoundaryScore
+from banana_cli.metrics.masks import STREET_GROUPS, Confusion
+from banana_cli.metrics.surface import DepthErrors, NormalErrors
 from banana_cli.train.packs import STREET_SETS
 
 SINGLE = ((0,), (1,), (2,))
@@ -260,3 +256,41 @@ def test_boundaries_of_ignored_regions_do_not_count() -> None:
     boundary = BoundaryScore(2, tolerance=1)
     boundary.add(halves(20), truth)
     assert np.isnan(boundary.scores()).all()
+
+
+def test_the_three_deltas_by_hand() -> None:
+    errors = DepthErrors()
+    errors.add(f32(1.2, 1.3, 1.6, 2.0), f32(1, 1, 1, 1))
+    scores = errors.scores()
+    assert (scores.delta1, scores.delta2, scores.delta3) == (0.25, 0.5, 0.75)
+
+
+def test_shares_of_angles_are_exact_at_the_usual_limits() -> None:
+    errors = NormalErrors()
+    angles = np.radians([11.2, 11.3, 22.4, 22.6, 29.9, 30.1])
+    tilted = [(math.sin(a), 0.0, -math.cos(a)) for a in angles]
+    errors.add(normals(*tilted), normals(*[(0, 0, -1)] * 6))
+    shares = [errors.share_below(limit) for limit in (11.25, 22.5, 30.0)]
+    assert shares == pytest.approx([1 / 6, 3 / 6, 5 / 6])
+    assert math.isnan(NormalErrors().share_below(30))
+
+
+def test_merged_parts_are_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 3, (2, 2, 20, 24)).astype(np.uint8)
+    maps = rng.uniform(1, 9, (2, 2, 3, 20, 24)).astype(np.float32)
+    wholes = (Confusion(SINGLE, 3), BoundaryScore(3), DepthErrors(), NormalErrors())
+    parts = (Confusion(SINGLE, 3), BoundaryScore(3), DepthErrors(), NormalErrors())
+    for i in range(2):
+        one = (Confusion(SINGLE, 3), BoundaryScore(3), DepthErrors(), NormalErrors())
+        for confusion, boundary, depth, angles in (wholes, one):
+            confusion.add(*ids[i])
+            boundary.add(*ids[i])
+            depth.add(maps[i, 0, 0], maps[i, 1, 0])
+            angles.add(*maps[i])
+        for whole, part in zip(parts, one, strict=True):
+            whole.merge(part)
+    assert parts[0].iou().tolist() == wholes[0].iou().tolist()
+    assert parts[1].scores().tolist() == wholes[1].scores().tolist()
+    assert parts[2].scores() == wholes[2].scores()
+    assert (parts[3].mean_deg(), parts[3].median_deg()) == (wholes[3].mean_deg(), wholes[3].median_deg())
