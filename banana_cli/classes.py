@@ -94,3 +94,26 @@ def possible_ids(modality: Modality) -> tuple[int, ...]:
     """Ids that a picture of this modality can hold; all others are never answered there."""
     table = TABLE_OF[modality]
     return tuple(table.id_of(name) for name in _POSSIBLE.get(modality, table.names))
+
+
+_THINGS: dict[Modality, tuple[str, ...]] = {
+    Modality.STREET: ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
+    Modality.AERIAL: ("building", "vehicle"),
+}
+
+
+def thing_ids(modality: Modality) -> tuple[int, ...]:
+    """Ids of the classes whose members can be counted; empty where there are none."""
+    table = TABLE_OF[modality]
+    return tuple(table.id_of(name) for name in _THINGS.get(modality, ()))
+
+
+_KIN = (("person", "rider"), ("car", "truck", "bus", "train"), ("motorcycle", "bicycle"))
+
+
+def kin_of(modality: Modality) -> dict[int, int]:
+    """Classes of things that masks take for each other -> the lowest id of their family."""
+    if modality is not Modality.STREET:
+        return {c: c for c in thing_ids(modality)}
+    families = [sorted(STREET.id_of(name) for name in family) for family in _KIN]
+    return {c: family[0] for family in families for c in family}

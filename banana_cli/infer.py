@@ -21,12 +21,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from banana_cli.classes import TABLE_OF
+from banana_cli.attention import SceneCells, of_picture, pasted
+from banana_cli.classes import TABLE_OF, thing_ids
 from banana_cli.errors import UsageError
 from banana_cli.fit import MULTIPLE, Fit, plan_fit
-from banana_cli.infer_decode import decode, meaning_of
+from banana_cli.infer_asked import asked, heads_of, with_things
+from banana_cli.infer_decode import decode, instances_of, meaning_of
 from banana_cli.intake import answers_valid, log_pitch, log_pitch_of, placed, unit_rgb, working_rgb
 from banana_cli.model.device import choose_device, choose_dtype, precision_word
+from banana_cli.model.graph import require_extra
+from banana_cli.model.graph_cache import GraphCache, user_folder
 from banana_cli.model.maps import (
     Maps,
     enlarged,
@@ -38,16 +42,20 @@ from banana_cli.model.maps import (
 )
 from banana_cli.model.net import MODALITIES, Features, Head, NetInput, NetOutput
 from banana_cli.model.weights import load_model
-from banana_cli.options import Precision
+from banana_cli.options import Precision, Runtime
 from banana_cli.specs import ModelSpec
 from banana_cli.tiles import Carry, Lattice, Mosaic, Tile, overlap_of
 from banana_cli.types import (
     F32,
+    U8,
+    Attention,
     Frame,
+    Instances,
     Layer,
     LayerKind,
     Lens,
     Looks,
+    Mask,
     Modality,
     ModelFacts,
     Prediction,
@@ -58,17 +66,10 @@ from banana_cli.weights_index import resolve, sha256_of
 TILE_PX: Final = 512
 OVERLAP_PX: Final = 64
 _TILES_AT_ONCE: Final = 4
-_HEADS: Final = {
-    LayerKind.MASKS: Head.LOGITS,
-    LayerKind.DEPTH: Head.DEPTH,
-    LayerKind.NORMALS: Head.NORMALS,
-}
 _LEAST_SIDE: Final = dict.fromkeys(
     (Modality.CT, Modality.MR, Modality.XRAY, Modality.ULTRASOUND, Modality.VISIBLE), 256
 )
 """Scans are often smaller than anything that the network was trained on: enlarged to this long side."""
-_WITH_GAPS: Final = (Modality.STREET, Modality.CT, Modality.MR)
-"""Pictures in which some classes have no depth: the sky, and what surrounds a body."""
 
 
 class Net(Protocol):
@@ -83,7 +84,11 @@ class Net(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How frames are run. ``tile`` None: scenes in tiles of TILE_PX, all else whole; else: all in tiles."""
+    """How frames are run. ``tile`` None: scenes in tiles of TILE_PX, all else whole; else: all in tiles.
+
+    Predictions tell where the tokens went (``attention``) and which things are in masks (``instances``).
+    ``any_size``: a new size of picture costs nothing.
+    """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     autocast: torch.dtype | None = None
@@ -91,6 +96,9 @@ class EngineOptions:
     side: int = 512
     tile: int | None = None
     overlap: int = OVERLAP_PX
+    attention: bool = False
+    instances: bool = False
+    any_size: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.budget <= 1:
@@ -144,6 +152,7 @@ class Engine:
         self._facts = facts
         self._options = options
         self._carry = Carry()
+        self._cells = SceneCells()
         self._last_kept = 0.0
 
     @classmethod
@@ -158,14 +167,17 @@ class Engine:
         overlap: int | None = None,
         threads: int | None = None,
         seed: int = 0,
+        attention: bool = False,
+        instances: bool = False,
+        runtime: Runtime = Runtime.TORCH,
     ) -> Self:
         """Read weights (None: the ones that are installed) and make ready.
 
         ``budget`` None is the one that the weights were made for. UsageError for a device, precision or
-        size that cannot be; WeightsError for weights that are missing or foreign.
+        size that cannot be, and for a ``runtime`` that is not installed; WeightsError for weights that are
+        missing or foreign.
         """
-        chosen = choose_device(device)
-        dtype = choose_dtype(precision, chosen)
+        chosen, dtype = _chosen(device, precision, runtime)
         path = resolve(weights)
         if threads is not None:
             torch.set_num_threads(threads)
@@ -179,6 +191,9 @@ class Engine:
             side=spec.side_px,
             tile=tile,
             overlap=min(OVERLAP_PX, (tile or TILE_PX) // 8) if overlap is None else overlap,
+            attention=attention,
+            instances=instances,
+            any_size=runtime is Runtime.TORCH,
         )
         facts = ModelFacts(
             name=f"banana-{spec.name}",
@@ -186,7 +201,12 @@ class Engine:
             budget=options.budget,
             precision=precision_word(dtype),
             device=str(chosen),
+            runtime=runtime.value,
         )
+        if runtime is Runtime.ONNX:
+            from banana_cli.model.runtime_onnx import OnnxNet
+
+            return cls(OnnxNet(net, facts.weights_sha256, GraphCache(user_folder())), facts, options)
         # Channels last, as the network's own maps are. (The stubs of torch lack this overload.)
         net = net.to(chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(net, facts, options)
@@ -206,13 +226,31 @@ class Engine:
         if not wanted:
             return Prediction(layers=given, tokens_kept=0.0, seconds={})
         clock = Clock()
-        maps = self._maps(frame, heads_of(frame.modality, wanted), clock)
+        maps = self._maps(frame, self._heads(frame.modality, wanted), clock)
         meaning = meaning_of(frame, maps)
         layers = decode(frame, maps, meaning, wanted)
+        instances = self._instances(frame, maps, layers)
         clock.lap("decode")
         return Prediction(
-            layers=given + layers, tokens_kept=maps.kept, seconds=clock.seconds, notes=meaning.notes
+            layers=given + layers,
+            tokens_kept=maps.kept,
+            seconds=clock.seconds,
+            notes=meaning.notes,
+            attention=attention_of(frame, maps),
+            instances=instances,
         )
+
+    def _heads(self, modality: Modality, wanted: frozenset[LayerKind]) -> frozenset[Head]:
+        """As ``heads_of``, and things where they are counted."""
+        heads = heads_of(modality, wanted)
+        return with_things(heads, modality, self._net) if self._options.instances else heads
+
+    def _instances(self, frame: Frame, maps: Maps, layers: tuple[Layer, ...]) -> Instances | None:
+        """The things in the mask among the layers; None where nobody asked or nothing can be counted."""
+        mask = next((layer for layer in layers if isinstance(layer, Mask)), None)
+        if not self._options.instances or mask is None or not thing_ids(frame.modality):
+            return None
+        return instances_of(frame, maps, mask)
 
     def _maps(self, frame: Frame, heads: frozenset[Head], clock: Clock) -> Maps:
         if self._options.tile is None and frame.modality is not Modality.AERIAL:
@@ -223,7 +261,8 @@ class Engine:
         """The picture in one look, at the network's working side."""
         fit, inp = self._shown(frame)
         clock.lap("fit")
-        out = self._run(inp, frame.modality, heads)
+        features = self._features(inp)
+        out = self._net.read(features, frame.modality, heads)
         stack = stacked(out)[0, :, : fit.inner[0], : fit.inner[1]]
         clock.lap("model")
         return Maps(
@@ -234,6 +273,7 @@ class Engine:
             fit=fit,
             log_focal=float(out.log_focal[0]),
             kept=out.kept,
+            attention=of_picture(_levels(features)[0], fit) if self._options.attention else None,
         )
 
     def _shown(self, frame: Frame) -> tuple[Fit, NetInput]:
@@ -251,6 +291,7 @@ class Engine:
         classes = len(TABLE_OF[frame.modality])
         mosaic = Mosaic(part, sum(width for _, width in widths(heads, classes)))
         self._carry.enter(frame.provenance.looks, (heads, self._options.budget), part)
+        self._cells.enter(frame.provenance.looks)
         heard = _Heard()
         todo = (t for t in lattice.grid.tiles(part) if self._wanted(frame, lattice, t, part))
         for line in _lines(todo, lambda tile: self._carry.find(tile, part)):
@@ -276,6 +317,7 @@ class Engine:
             fit=Fit(source=size, inner=size, padded=size),
             log_focal=float(np.mean(heard.focals)) if heard.focals else 0.0,
             kept=self._kept(heard),
+            attention=self._cells.of_part(lattice, core) if self._options.attention else None,
         )
 
     def _kept(self, heard: _Heard) -> float:
@@ -309,8 +351,12 @@ class Engine:
             return np.zeros((0, 0, 0, 0), np.float32)
         inp = self._batch(frame, tiles, lattice)
         clock.lap("fit")
-        out = self._run(inp, frame.modality, heads)
+        features = self._features(inp)
+        out = self._net.read(features, frame.modality, heads)
         clock.lap("model")
+        if self._options.attention:
+            for tile, levels in zip(tiles, _levels(features), strict=True):
+                self._cells.put(tile, levels)
         heard.focals += out.log_focal.tolist()
         heard.kept += [out.kept] * len(tiles)
         values: F32 = stacked(out).cpu().numpy()
@@ -362,11 +408,8 @@ class Engine:
             log_pitch=torch.tensor(pitches, dtype=torch.float32).to(to),
         )
 
-    def _run(self, inp: NetInput, modality: Modality, heads: frozenset[Head]) -> NetOutput:
-        """One pass; the inside in the chosen precision, the answers in fp32 (8 bits band a log depth)."""
-        return self._net.read(self._features(inp), modality, heads)
-
     def _features(self, inp: NetInput) -> Features:
+        """The inside in the chosen precision; answers are read in fp32 (8 bits band a log depth)."""
         with self._precision():
             features = self._net.features(inp, self._options.budget)
         return replace(features, f4=features.f4.float(), registers=features.registers.float())
@@ -377,22 +420,32 @@ class Engine:
         return torch.autocast(self._options.device.type, dtype=self._options.autocast)
 
 
+def _chosen(device: str, precision: str, runtime: Runtime) -> tuple[torch.device, torch.dtype | None]:
+    """Device and autocast type. UsageError for what this machine or the runtime cannot do."""
+    if runtime is Runtime.TORCH:
+        chosen = choose_device(device)
+        return chosen, choose_dtype(precision, chosen)
+    subject = f"--runtime {runtime}"
+    require_extra(subject)
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"does not run on {device}", subject=subject, remedy="leave --device out")
+    if precision not in (Precision.AUTO, Precision.FP32):
+        raise UsageError(f"does not compute in {precision}", subject=subject, remedy="leave --precision out")
+    return torch.device("cpu"), None
+
+
 # --- in: frame -> network -----------------------------------------------------------------------
 
 
-def asked(frame: Frame, kinds: frozenset[LayerKind]) -> tuple[tuple[Layer, ...], frozenset[LayerKind]]:
-    """The layers that the frame brings along, and the kinds that the network has to answer."""
-    given = tuple(layer for layer in frame.measured if layer.kind in kinds)
-    wanted = kinds - {layer.kind for layer in given}
-    return given, wanted & {LayerKind.MASKS} if frame.modality is Modality.ULTRASOUND else wanted
+def _levels(features: Features) -> U8:
+    """(B, H/8, W/8) levels of the 8-px cells of each picture."""
+    levels: U8 = features.levels().cpu().numpy()
+    return levels
 
 
-def heads_of(modality: Modality, wanted: frozenset[LayerKind]) -> frozenset[Head]:
-    """The heads of the wanted layers, and classes where they say what has no depth."""
-    heads = {_HEADS[kind] for kind in wanted}
-    if modality in _WITH_GAPS:
-        heads.add(Head.LOGITS)
-    return frozenset(heads)
+def attention_of(frame: Frame, maps: Maps) -> Attention | None:
+    """Where the tokens went, at the frame's size; None where nobody asked."""
+    return None if maps.attention is None else pasted(maps.attention, maps.region, frame.shape)
 
 
 def _fitted(image: Tensor, valid: Tensor, fit: Fit) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -11,22 +11,37 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from banana_cli.adapter import Task
-from banana_cli.classes import TABLE_OF, possible_ids
+from banana_cli.classes import TABLE_OF, possible_ids, thing_ids
 from banana_cli.codec import HEIGHT_NOTE
+from banana_cli.instances import components, grouped
 from banana_cli.layers import crop_frame, join_bands, paste
 from banana_cli.model.codes import GUESS_PX, depth_from_code
 from banana_cli.model.maps import Maps, reached_from_border, zoom
-from banana_cli.model.net import Head
+from banana_cli.model.net import THING_PX, Head
 from banana_cli.tasks.depth import DEPTH
 from banana_cli.tasks.normals import NORMALS
 from banana_cli.tasks.segment import SEGMENT
-from banana_cli.types import DepthKind, Frame, Json, Layer, LayerKind, Modality, RawMaps, Unit, Window
+from banana_cli.types import (
+    DepthKind,
+    Frame,
+    Instances,
+    Json,
+    Layer,
+    LayerKind,
+    Mask,
+    Modality,
+    RawMaps,
+    Unit,
+    Window,
+)
 
 RELATIVE_SPAN_MM: Final = 250.0
 """Depth without a known pixel size is the network's millimetres over this, clipped to [0, 1]."""
 
 
 _BAND_BYTES: Final = 96 << 20
+LEAST_PX: Final = 6
+"""Network pixels: the network was not asked for smaller things."""
 _TASKS: Final[dict[LayerKind, Task]] = {
     LayerKind.MASKS: SEGMENT,
     LayerKind.DEPTH: DEPTH,
@@ -87,6 +102,7 @@ def decode(
     ``only``: these rows of the region, and the layers hold nothing else.
     """
     table = TABLE_OF[frame.modality]
+    maps = maps.without_things()
     part = crop_frame(frame, maps.region)
     rows, cols = part.shape
     step = max(1, _BAND_BYTES // (4 * cols * len(maps.stack)))
@@ -101,6 +117,25 @@ def decode(
             layers.append(_TASKS[kind].decode(raw, piece, table))
     joined = tuple(join_bands(layers) for layers in bands.values())
     return joined if only is not None else tuple(paste(one, maps.region, frame.shape) for one in joined)
+
+
+def instances_of(frame: Frame, maps: Maps, mask: Mask) -> Instances:
+    """The things in a mask of the frame's size: by their middles where the maps tell, else connected."""
+    things = maps.stack[maps.channels(Head.THINGS)]
+    kinds = thing_ids(frame.modality)
+    looks = frame.provenance.looks
+    step = 1 if looks is None else looks.shrink  # pixels of the maps in one of the network
+    least = round(LEAST_PX * max(1.0, step / maps.fit.scale) ** 2)
+    if not len(things):
+        return components(mask.ids, kinds, least, mask.confidence)
+    part = maps.region.slices()
+    told = things.numpy().copy()
+    told[1:] *= THING_PX * step
+    sure = None if mask.confidence is None else mask.confidence[part]
+    found = grouped(mask.ids[part], told, kinds, least, sure)
+    ids = np.zeros(frame.shape, np.uint16)
+    ids[part] = found.ids
+    return replace(found, ids=ids)
 
 
 def _raw(modality: Modality, maps: Maps, meaning: Meaning, outside: Tensor | None, rows: slice) -> RawMaps:

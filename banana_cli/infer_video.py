@@ -17,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from banana_cli.attention import CELL_PX, of_picture
 from banana_cli.classes import TABLE_OF
 from banana_cli.fit import Fit
-from banana_cli.infer import Clock, Engine, asked, heads_of
+from banana_cli.infer import Clock, Engine, attention_of
+from banana_cli.infer_asked import asked
 from banana_cli.infer_decode import decode, meaning_of
 from banana_cli.layers import values_of, with_values
 from banana_cli.model.maps import Maps, stacked
@@ -46,6 +48,7 @@ class _Clip:
     focals: list[float] = field(default_factory=list)
     registers: Tensor | None = None
     maps: F32 | None = None  # (h, w, C) steady, of the picture with its padding
+    levels: U8 | None = None  # (h/8, w/8) of its cells, where attention is asked for
     layers: tuple[Layer, ...] = ()
 
     @property
@@ -77,22 +80,33 @@ class VideoEngine(Engine):
         if frame.provenance.clip is None or frame.modality is not Modality.STREET or not wanted:
             return super().predict(frame, kinds)
         clock = Clock()
-        heads = heads_of(frame.modality, wanted)
+        heads = self._heads(frame.modality, wanted)
         clip = self._clip_of(frame, heads)
         if self._options.tile is not None:
             maps = self._tiled(frame, heads, clock)
             maps = replace(maps, log_focal=clip.log_focal(maps.log_focal))
             changed: Window | None = None
+            flow: F32 | None = None
             clip.layers = ()
         else:
             maps, changed = self._looked(frame, clip, heads, clock)
+            flow = _flow_of(clip.steady.way, changed, maps.fit)
         layers = self._layers(frame, clip, maps, changed, wanted)
+        instances = self._instances(frame, maps, layers)
         clock.lap("decode")
         clip.layers = layers
         notes = meaning_of(frame, maps).notes
         if clip.focals and notes:
             notes["focal_frames"] = len(clip.focals)
-        return Prediction(layers=given + layers, tokens_kept=maps.kept, seconds=clock.seconds, notes=notes)
+        return Prediction(
+            layers=given + layers,
+            tokens_kept=maps.kept,
+            seconds=clock.seconds,
+            notes=notes,
+            attention=attention_of(frame, maps),
+            instances=instances,
+            flow=flow,
+        )
 
     def memory(self) -> Mapping[str, NDArray[np.generic]] | None:
         """All that the next frame's answer depends on, for ``remember``; None outside a clip.
@@ -151,6 +165,8 @@ class VideoEngine(Engine):
         clock.lap("fit")
         whole = Window(top=0, left=0, height=fit.padded[0], width=fit.padded[1])
         part = clip.reuse.stale(grey) if clip.settled else whole
+        if part is not None and not self._options.any_size:
+            part = whole
         kept, guess = 0.0, 0.0
         if part == whole:
             kept, guess = self._all(inp, clip, heads, clock)
@@ -163,6 +179,8 @@ class VideoEngine(Engine):
         if clip.maps is None:
             raise ValueError("nothing was looked at yet")
         maps = self._as_maps(frame, fit, heads, clip.maps, kept)
+        if clip.levels is not None:
+            maps = replace(maps, attention=of_picture(clip.levels, fit))
         focal = clip.log_focal(guess) if not clip.settled else _middle(clip.focals)
         return replace(maps, log_focal=focal), part
 
@@ -171,6 +189,8 @@ class VideoEngine(Engine):
         features = self._features(inp)
         out = self._net.read(features, Modality.STREET, heads)
         clip.registers, clip.maps = features.registers, _rows_first(stacked(out)[0])
+        if self._options.attention:
+            clip.levels = features.levels()[0].cpu().numpy()
         clock.lap("model")
         return out.kept, float(out.log_focal[0])
 
@@ -191,6 +211,9 @@ class VideoEngine(Engine):
         out = self._net.read(replace(features, registers=clip.registers), Modality.STREET, heads)
         rows, cols = part.within(around).slices()
         clip.maps[part.slices()] = _rows_first(stacked(out)[0])[rows, cols]
+        if clip.levels is not None:
+            seen_levels = features.levels()[0].cpu().numpy()
+            clip.levels[_cells(part)] = seen_levels[_cells(part.within(around))]
         clock.lap("model")
         return out.kept * around.height * around.width / (whole.height * whole.width)
 
@@ -232,6 +255,23 @@ class VideoEngine(Engine):
 
 def _middle(focals: list[float]) -> float:
     return median(focals) if focals else 0.0
+
+
+def _cells(part: Window) -> tuple[slice, slice]:
+    """The 8-px cells of a window of whole ones."""
+    rows, cols = (slice(s.start // CELL_PX, s.stop // CELL_PX) for s in part.slices())
+    return rows, cols
+
+
+def _flow_of(way: F32 | None, changed: Window | None, fit: Fit) -> F32 | None:
+    """(h, w, 2) of the whole picture at half the network's size; what did not change did not move."""
+    whole = np.zeros((fit.padded[0] // 2, fit.padded[1] // 2, 2), np.float32)
+    if changed is not None:
+        if way is None:
+            return None
+        rows, cols = (slice(s.start // 2, s.stop // 2) for s in changed.slices())
+        whole[rows, cols] = way
+    return whole[: max(1, fit.inner[0] // 2), : max(1, fit.inner[1] // 2)]
 
 
 def _rows_first(stack: Tensor) -> F32:

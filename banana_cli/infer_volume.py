@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from banana_cli.infer import Clock, asked, heads_of
+from banana_cli.infer import Clock, attention_of
+from banana_cli.infer_asked import asked, heads_of
 from banana_cli.infer_decode import decode, meaning_of
 from banana_cli.infer_video import VideoEngine
 from banana_cli.model.maps import Maps
@@ -58,7 +59,13 @@ class VolumeEngine(VideoEngine):
         layers = decode(frame, maps, meaning, wanted)
         clock.lap("decode")
         notes = {**meaning.notes, "masks_steadied_by": _NOTE}
-        return Prediction(layers=given + layers, tokens_kept=maps.kept, seconds=clock.seconds, notes=notes)
+        return Prediction(
+            layers=given + layers,
+            tokens_kept=maps.kept,
+            seconds=clock.seconds,
+            notes=notes,
+            attention=attention_of(frame, maps),
+        )
 
     def _of(self, frame: Frame, heads: frozenset[Head], clock: Clock) -> _Said:
         """What the network says of a slice alone, looked at once."""

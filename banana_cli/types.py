@@ -5,7 +5,7 @@ Shapes are (rows, columns). Arrays are never changed after they were handed on.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar, runtime_checkable
@@ -133,6 +133,14 @@ class Placed(Geometry, Protocol):
 
     def crop(self, window: Window) -> Geometry:
         """That of a part of these pixels; the size of a pixel is that at its middle."""
+
+
+@runtime_checkable
+class Surveyed(Geometry, Protocol):
+    """A geometry that knows the true area of pixels, which ``pitch`` gives for its middle only."""
+
+    def areas(self, rows: Sequence[int], cols: Sequence[int]) -> F64 | None:
+        """Area (rows - 1, cols - 1) in m2 of the rectangles between edges in pixels; None if unknown."""
 
 
 @runtime_checkable
@@ -303,6 +311,30 @@ class Normals:
         _check("Normals.xyz", self.xyz, np.float32, (3, *self.valid.shape))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instances:
+    """Which countable thing a pixel belongs to: ``ids`` (H, W) uint16, 0 = none, 1..n without gaps.
+
+    ``classes`` and ``scores`` (0..1) are those of instances 1..n in order. ``tracks``: the numbers that they
+    keep through a clip, from 1, each at most once; 0 for one that has none yet, () where nobody follows.
+    """
+
+    ids: U16
+    classes: tuple[int, ...]
+    scores: tuple[float, ...]
+    tracks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check("Instances.ids", self.ids, np.uint16, self.ids.shape[:2])
+        if len(self.classes) != len(self.scores) or int(self.ids.max(initial=0)) > len(self.classes):
+            raise ShapeError("Instances needs a class and a score for each of its ids")
+        if self.tracks and len(self.tracks) != len(self.classes):
+            raise ShapeError("Instances needs a track for each of its ids, or none at all")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
 Layer = Mask | Depth | Normals
 LayerT = TypeVar("LayerT", Mask, Depth, Normals)
 
@@ -365,17 +397,39 @@ class ModelFacts:
     budget: float
     precision: str
     device: str
+    runtime: str = "torch"
     peels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Attention:
+    """Where the model's tokens went: ``side`` (H, W) uint8, the side (8, 16 or 32 network pixels) of the cell
+    that shares a token with a pixel, 0 where the model did not look; ``edge`` (H, W) the ends of cells."""
+
+    side: U8
+    edge: Bool
+
+    def __post_init__(self) -> None:
+        _check("Attention.side", self.side, np.uint8, self.edge.shape)
+        _check("Attention.edge", self.edge, np.bool_, self.side.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prediction:
-    """The layers of one frame, each at the frame's size, and what they cost."""
+    """The layers of one frame, each at the frame's size, and what they cost.
+
+    ``attention``: where the tokens went, if the model was asked to tell. ``instances``: the things in it, if
+    somebody counts them. ``flow`` (h, w, 2) of a clip's frame at any size: for each pixel the way (x, y) back
+    to where it was one frame before, in its own pixels, NaN where it was not seen; None: not known.
+    """
 
     layers: tuple[Layer, ...]
     tokens_kept: float
     seconds: Mapping[str, float]
     notes: Mapping[str, Json] = field(default_factory=dict)
+    attention: Attention | None = None
+    instances: Instances | None = None
+    flow: F32 | None = None
 
     def get(self, kind: type[LayerT]) -> LayerT:
         """The layer of that type; KeyError if it was not asked for."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import typer
 
 from banana_cli.cli.console import Console
-from banana_cli.cli.options import BenchArgs, command
+from banana_cli.cli.options_tools import BenchArgs
 from banana_cli.cli.reading import check_device
-from banana_cli.cli.run import console_of, world_of
+from banana_cli.cli.run import talking
 from banana_cli.cli.world import World
 from banana_cli.errors import ExitStatus, UsageError
 from banana_cli.events import FrameDone, InputStarted
@@ -28,35 +27,30 @@ banana bench --quick
 
 banana bench --size 512 --size 1024 --json > bench.jsonl
 
-banana bench --device cuda --precision bf16"""
+banana bench --device cuda --precision bf16
+
+banana bench --runtime onnx                               # ONNX Runtime beside torch"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     text = "Speed and memory of the model: sparse, dense and baselines in one run."
-    command(app, "bench", BenchArgs, help=text, epilog=_EPILOG)(bench)
+    talking(app, "bench", BenchArgs, bench, help=text, epilog=_EPILOG)
 
 
-def bench(ctx: typer.Context, args: BenchArgs) -> int:
+def bench(args: BenchArgs, world: World, console: Console) -> int:
     """Measure and show; nothing is written."""
-    world = world_of(ctx)
-    with ExitStack() as stack:
-        return measure(args, world, stack.enter_context(console_of(args, world)))
-
-
-def measure(args: BenchArgs, world: World, console: Console) -> int:
-    """As ``bench``, in a given world."""
     options = _options(args, world)
     from banana_cli.bench import Bench  # torch: only once the options are known to be good
 
-    bench = Bench(options)
-    machine = bench.machine()
+    meter = Bench(options)
+    machine = meter.machine()
     if not args.as_json:
         console.result(", ".join(f"{k} {v}" for k, v in machine.items() if v is not None))
     console.expect(1)
-    console.report(InputStarted(subject="bench", total=bench.passes()))
+    console.report(InputStarted(subject="bench", total=meter.passes()))
     size = 0
-    for row in bench.rows(lambda: console.report(_PASS)):
+    for row in meter.rows(lambda: console.report(_PASS)):
         if args.as_json:
             console.record({**row.to_json(), **machine})
             continue
@@ -86,6 +80,7 @@ def _options(args: BenchArgs, world: World) -> BenchOptions:
         device=device,
         precision=args.precision.value,
         threads=args.jobs,
+        runtime=args.runtime,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,8 +17,8 @@ from banana_cli import sidecar
 from banana_cli.adapter import SinkFormat
 from banana_cli.atomic import Staged, refuse_existing, writing
 from banana_cli.cli.console import Console
-from banana_cli.cli.options import DecodeArgs, command
-from banana_cli.cli.run import STDOUT, console_of, world_of
+from banana_cli.cli.options import DecodeArgs
+from banana_cli.cli.run import STDOUT, talking
 from banana_cli.cli.world import World
 from banana_cli.errors import InputError, OutputError, UsageError
 from banana_cli.pipeline import SOFTWARE, exit_status
@@ -57,18 +56,11 @@ class Picture:
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     text = "Turn pictures that banana wrote back into labels, lengths or unit vectors (.npy)."
-    command(app, "decode", DecodeArgs, help=text, epilog=_EPILOG)(decode)
+    talking(app, "decode", DecodeArgs, decode, help=text, epilog=_EPILOG)
 
 
-def decode(ctx: typer.Context, args: DecodeArgs) -> int:
+def decode(args: DecodeArgs, world: World, console: Console) -> int:
     """Decode every picture; the exit status tells of those that could not be."""
-    world = world_of(ctx)
-    with ExitStack() as stack:
-        return decode_all(args, world, stack.enter_context(console_of(args, world)))
-
-
-def decode_all(args: DecodeArgs, world: World, console: Console) -> int:
-    """As ``decode``, in a given world."""
     errors: list[InputError | OutputError] = []
     done = 0
     for picture, final in _planned(args, errors, console):

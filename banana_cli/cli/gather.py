@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from banana_cli import inputs, plan
-from banana_cli.adapter import SNIFF_BYTES, Broken, Follows, read_head
+from banana_cli.adapter import SNIFF_BYTES, Broken, Follows, ReadsAddresses, read_head
+from banana_cli.address import is_address, shown, stand_in
 from banana_cli.cli.console import Console
 from banana_cli.cli.options import InputArgs
 from banana_cli.cli.reading import refuse_idle_options
@@ -53,8 +55,8 @@ def gather(
     stack: ExitStack,
 ) -> Gathered:
     """All inputs, headers read. UsageError if none is named or an option cannot act on any of them."""
-    found = _find(args, world, console, stack)
     gathered = Gathered()
+    found = _find(args, world, console, stack, gathered)
     for failed in found.failed:
         gathered.fail(failed.error, console)
     mine = inputs.shard(found.found, args.shard) if args.shard else found.found
@@ -64,7 +66,9 @@ def gather(
     return gathered
 
 
-def _find(args: InputArgs, world: World, console: Console, stack: ExitStack) -> inputs.Finding:
+def _find(
+    args: InputArgs, world: World, console: Console, stack: ExitStack, gathered: Gathered
+) -> inputs.Finding:
     words = [*(args.inputs or ()), *_listed(args, world)]
     if not words:
         raise UsageError("no input is named", subject="INPUT", remedy="name files or folders; see --help")
@@ -75,7 +79,9 @@ def _find(args: InputArgs, world: World, console: Console, stack: ExitStack) -> 
         console.rename(spooled, STDIN)
         words = [str(spooled) if word == STDIN else word for word in words]
     readers = inputs.Readers(adapters=world.adapters, broken=_broken_readers(world), domain=args.domain)
+    words, urls = _on_the_web(words, readers, gathered, console, stack)
     finding = inputs.find(words, readers)
+    finding.found = [_from(one, urls) for one in finding.found]
     if finding.passed_over:
         count = finding.passed_over
         files = "1 file of another kind was" if count == 1 else f"{count} files of other kinds were"
@@ -83,6 +89,46 @@ def _find(args: InputArgs, world: World, console: Console, stack: ExitStack) -> 
     if finding.own and not finding.found:
         console.line(f"note: {finding.own} outputs of earlier runs were passed over")
     return finding
+
+
+def _on_the_web(
+    words: list[str], readers: inputs.Readers, gathered: Gathered, console: Console, stack: ExitStack
+) -> tuple[list[str], dict[Path, str]]:
+    """The words with stand-ins in the place of addresses, and what those stand for."""
+    local: list[str] = []
+    urls: dict[Path, str] = {}
+    for word in dict.fromkeys(words):
+        if not is_address(word):
+            local.append(word)
+            continue
+        try:
+            path = stand_in(word, _folder(stack))
+            console.rename(path, shown(word))
+            _refuse_whole(readers.named(path), word)
+        except InputError as exc:
+            gathered.fail(exc, console)
+            continue
+        urls[path] = word
+        local.append(glob.escape(str(path)))
+    return local, urls
+
+
+def _folder(stack: ExitStack) -> Path:
+    """A new folder that goes with the run."""
+    folder = tempfile.TemporaryDirectory(prefix="banana-", ignore_cleanup_errors=True)
+    return Path(stack.enter_context(folder))
+
+
+def _refuse_whole(adapter: object, url: str) -> None:
+    if not isinstance(adapter, ReadsAddresses):
+        raise InputError(
+            "only GeoTIFF is read from an address", subject=shown(url), remedy="download it and name the file"
+        )
+
+
+def _from(found: Found, urls: dict[Path, str]) -> Found:
+    url = urls.get(found.item.paths[0])
+    return found if url is None else replace(found, item=replace(found.item, url=url))
 
 
 def _broken_readers(world: World) -> list[Broken]:
@@ -106,8 +152,7 @@ def _spool(args: InputArgs, world: World, stack: ExitStack) -> Path:
     """The bytes of stdin as a file, as readers need to seek. Who can follows it while it grows."""
     if world.stdin.isatty():
         raise UsageError("stdin is a terminal", subject="-", remedy="pipe a file into banana")
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="banana-", ignore_cleanup_errors=True))
-    path = Path(folder) / "stdin"
+    path = _folder(stack) / "stdin"
     inflow = Inflow(world.stdin, path)
     stack.callback(inflow.close)
     inflow.wait(SNIFF_BYTES)

@@ -16,7 +16,7 @@ from typing import Annotated, TextIO
 import typer
 
 from banana_cli import __version__
-from banana_cli.cli import bench, decode, info, models, predict, settings, tile, topics
+from banana_cli.cli import bench, decode, eval, export, info, models, predict, settings, tile, topics
 from banana_cli.cli.console import clean, two_lines
 from banana_cli.cli.world import World
 from banana_cli.errors import BananaError, ExitStatus
@@ -54,7 +54,7 @@ def _root(
     pass
 
 
-for _module in (predict, tile, info, decode, bench, models, topics):
+for _module in (predict, tile, info, decode, eval, bench, export, models, topics):
     _module.register(app)
 
 

@@ -15,15 +15,15 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 import typer
 
-from banana_cli.options import Precision, Sensor, ViewName
+from banana_cli.options import Precision, Runtime, Sensor, ViewName
 from banana_cli.pipeline import OnError
 from banana_cli.types import Domain
 from banana_cli.weights_index import DEFAULT_MODEL
 
-_INPUT, _OUT, _RUN, _MODEL = "Inputs", "Outputs", "Running", "Model"
+_INPUT, OUT, RUN, MODEL = "Inputs", "Outputs", "Running", "Model"
 _VIDEO, _GEO, _DICOM, _TALK = "Video and pictures", "GeoTIFF", "DICOM", "Messages"
 
-PANELS = (_OUT, _INPUT, _MODEL, _RUN, _VIDEO, _DICOM, _GEO, _TALK)
+PANELS = (OUT, _INPUT, MODEL, RUN, _VIDEO, _DICOM, _GEO, _TALK)
 
 
 class DepthEncoding(StrEnum):
@@ -46,7 +46,8 @@ def env_of(flag: str) -> str:
     return "BANANA_" + flag.lstrip("-").upper().replace("-", "_")
 
 
-def _option(*flags: str, text: str, panel: str, metavar: str | None = None, env: bool = True) -> Any:  # noqa: ANN401
+def option(*flags: str, text: str, panel: str, metavar: str | None = None, env: bool = True) -> Any:  # noqa: ANN401
+    """A named option; ``env``: its environment variable counts too."""
     long = next(f for f in flags if f.startswith("--")).split("/")[0]
     return typer.Option(
         *flags,
@@ -64,20 +65,20 @@ Words = Annotated[
 ]
 FilesFrom = Annotated[
     str | None,
-    _option(
+    option(
         "--files-from", text="Read more input names from a file (- for stdin).", panel=_INPUT, metavar="FILE"
     ),
 ]
 Null = Annotated[
-    bool, _option("-0", "--null", text="Names in --files-from end with NUL.", panel=_INPUT, env=False)
+    bool, option("-0", "--null", text="Names in --files-from end with NUL.", panel=_INPUT, env=False)
 ]
 DomainOf = Annotated[
     Domain | None,
-    _option("--domain", text="Read inputs as this kind; default: told by their content.", panel=_INPUT),
+    option("--domain", text="Read inputs as this kind; default: told by their content.", panel=_INPUT),
 ]
 Shard = Annotated[
     str | None,
-    _option(
+    option(
         "--shard",
         text="Only every N-th input, from the I-th: 1/4, 2/4 ... on four machines.",
         panel=_INPUT,
@@ -87,18 +88,19 @@ Shard = Annotated[
 
 With = Annotated[
     list[str] | None,
-    _option(
+    option(
         "--with",
         text="Also write these: segment, depth, normals. The model runs once for all.",
-        panel=_OUT,
+        panel=OUT,
         metavar="TASK,...",
     ),
 ]
+Attention = Annotated[
+    bool, option("--attention", text="Also write STEM.attention: where the model looked closely.", panel=OUT)
+]
 Tasks = Annotated[
     list[str] | None,
-    _option(
-        "--tasks", text="Which of segment, depth, normals (default: all).", panel=_OUT, metavar="TASK,..."
-    ),
+    option("--tasks", text="Which of segment, depth, normals (default: all).", panel=OUT, metavar="TASK,..."),
 ]
 Pictures = Annotated[
     list[str] | None,
@@ -106,144 +108,153 @@ Pictures = Annotated[
 ]
 OutputTo = Annotated[
     str,
-    _option(
+    option(
         "-o",
         "--output",
         text="Folder for the outputs, a file name for a single one, or - for its bytes on stdout.",
-        panel=_OUT,
+        panel=OUT,
         metavar="PATH",
     ),
 ]
 Formats = Annotated[
     list[str] | None,
-    _option(
+    option(
         "--format",
         text="Formats, several at once (mp4,png); default: the input's own kind. See banana help formats.",
-        panel=_OUT,
+        panel=OUT,
         metavar="NAME,...",
     ),
 ]
 DepthStored = Annotated[
     DepthEncoding,
-    _option(
-        "--depth-encoding", text="How png and frames hold depth: 16 bits, or colours that decode.", panel=_OUT
+    option(
+        "--depth-encoding", text="How png and frames hold depth: 16 bits, or colours that decode.", panel=OUT
     ),
 ]
 Classes = Annotated[
     list[str] | None,
-    _option(
+    option(
         "--classes",
         text="Keep only these classes in the masks (road,'traffic light'); every other pixel has no answer"
         " (255). A wrong name lists all.",
-        panel=_OUT,
+        panel=OUT,
         metavar="NAME,...",
     ),
 ]
-Overwrite = Annotated[bool, _option("--overwrite", text="Replace outputs that exist.", panel=_OUT)]
+Overwrite = Annotated[bool, option("--overwrite", text="Replace outputs that exist.", panel=OUT)]
 Resume = Annotated[
     bool,
-    _option(
+    option(
         "--resume",
         text="Skip what an earlier run with the same options finished, and go on inside a clip.",
-        panel=_OUT,
+        panel=OUT,
     ),
 ]
 DryRun = Annotated[
-    bool, _option("--dry-run", text="Say what would be written, and stop.", panel=_OUT, env=False)
+    bool, option("--dry-run", text="Say what would be written, and stop.", panel=OUT, env=False)
 ]
 
 Jobs = Annotated[
     int | None,
-    _option("-j", "--jobs", text="Threads for the model (default: all cores).", panel=_RUN, metavar="N"),
+    option("-j", "--jobs", text="Threads for the model (default: all cores).", panel=RUN, metavar="N"),
 ]
 OnErrorDo = Annotated[
-    OnError, _option("--on-error", text="After a bad input: go on with the next, or stop.", panel=_RUN)
+    OnError, option("--on-error", text="After a bad input: go on with the next, or stop.", panel=RUN)
 ]
 MaxFailures = Annotated[
-    int | None, _option("--max-failures", text="Stop after so many bad inputs.", panel=_RUN, metavar="N")
+    int | None, option("--max-failures", text="Stop after so many bad inputs.", panel=RUN, metavar="N")
 ]
 
 Model = Annotated[
-    str, _option("--model", text="Model by name (banana models list).", panel=_MODEL, metavar="NAME")
+    str, option("--model", text="Model by name (banana models list).", panel=MODEL, metavar="NAME")
 ]
 Weights = Annotated[
     Path | None,
-    _option("--weights", text="Weights file instead of the installed one.", panel=_MODEL, metavar="FILE"),
+    option("--weights", text="Weights file instead of the installed one.", panel=MODEL, metavar="FILE"),
 ]
 Device = Annotated[
-    str, _option("--device", text="auto, cpu, cuda, cuda:N or mps.", panel=_MODEL, metavar="NAME")
+    str, option("--device", text="auto, cpu, cuda, cuda:N or mps.", panel=MODEL, metavar="NAME")
 ]
-PrecisionOf = Annotated[Precision, _option("--precision", text="Arithmetic of the model.", panel=_MODEL)]
+PrecisionOf = Annotated[Precision, option("--precision", text="Arithmetic of the model.", panel=MODEL)]
+RuntimeOf = Annotated[
+    Runtime,
+    option(
+        "--runtime",
+        text="What computes: torch, or onnx (CPU, fp32, needs the extra onnx; each new size of picture takes"
+        " some seconds once).",
+        panel=MODEL,
+    ),
+]
 Budget = Annotated[
     float | None,
-    _option(
+    option(
         "--budget",
         text="Share of the dense tokens kept, above 0 to 1: less is faster. Outputs keep their size; default:"
         " what the model was made for (nano: 0.27).",
-        panel=_MODEL,
+        panel=MODEL,
         metavar="SHARE",
     ),
 ]
 Tile = Annotated[
     int | None,
-    _option(
+    option(
         "--tile",
         text="Side of the model's windows in pixels; of scenes, of the part worked on at once, which changes"
         " no answer.",
-        panel=_MODEL,
+        panel=MODEL,
         metavar="PX",
     ),
 ]
 Overlap = Annotated[
     int | None,
-    _option("--overlap", text="Pixels that neighbouring windows share.", panel=_MODEL, metavar="PX"),
+    option("--overlap", text="Pixels that neighbouring windows share.", panel=MODEL, metavar="PX"),
 ]
-Seed = Annotated[int, _option("--seed", text="Seed of everything random.", panel=_MODEL, metavar="N")]
+Seed = Annotated[int, option("--seed", text="Seed of everything random.", panel=MODEL, metavar="N")]
 
 Start = Annotated[
     float | None,
-    _option("--start", text="Begin at this second of the clip.", panel=_VIDEO, metavar="SECONDS"),
+    option("--start", text="Begin at this second of the clip.", panel=_VIDEO, metavar="SECONDS"),
 ]
 End = Annotated[
-    float | None, _option("--end", text="Stop before this second.", panel=_VIDEO, metavar="SECONDS")
+    float | None, option("--end", text="Stop before this second.", panel=_VIDEO, metavar="SECONDS")
 ]
 Fps = Annotated[
     float | None,
-    _option(
+    option(
         "--fps",
         text="At most so many frames a second; of numbered pictures (%06d.png), how many there are.",
         panel=_VIDEO,
         metavar="RATE",
     ),
 ]
-VidStride = Annotated[int, _option("--vid-stride", text="Every n-th frame.", panel=_VIDEO, metavar="N")]
-NoAudio = Annotated[bool, _option("--no-audio", text="Write videos without sound.", panel=_VIDEO)]
+VidStride = Annotated[int, option("--vid-stride", text="Every n-th frame.", panel=_VIDEO, metavar="N")]
+NoAudio = Annotated[bool, option("--no-audio", text="Write videos without sound.", panel=_VIDEO)]
 NoSteady = Annotated[
     bool,
-    _option(
+    option(
         "--no-steady",
         text="Each frame on its own: no filter along the optical flow, a new guess of the focal length.",
         panel=_VIDEO,
     ),
 ]
 Focal = Annotated[
-    float | None, _option("--focal", text="Focal length in pixels of the input.", panel=_VIDEO, metavar="PX")
+    float | None, option("--focal", text="Focal length in pixels of the input.", panel=_VIDEO, metavar="PX")
 ]
 Fov = Annotated[
     float | None,
-    _option("--fov", text="Horizontal field of view, in place of --focal.", panel=_VIDEO, metavar="DEGREES"),
+    option("--fov", text="Horizontal field of view, in place of --focal.", panel=_VIDEO, metavar="DEGREES"),
 ]
 Bidx = Annotated[
     list[str] | None,
-    _option("--bidx", text="Bands to read, counted from 1 (4,3,2).", panel=_GEO, metavar="N,..."),
+    option("--bidx", text="Bands to read, counted from 1 (4,3,2).", panel=_GEO, metavar="N,..."),
 ]
 Nodata = Annotated[
     str | None,
-    _option("--nodata", text="Value that is no data (a number or nan).", panel=_GEO, metavar="VALUE"),
+    option("--nodata", text="Value that is no data (a number or nan).", panel=_GEO, metavar="VALUE"),
 ]
 SensorOf = Annotated[
     Sensor,
-    _option(
+    option(
         "--sensor",
         text="What took the scene: which bands, which scaling. auto: by the bands' names.",
         panel=_GEO,
@@ -251,19 +262,28 @@ SensorOf = Annotated[
 ]
 MinZoom = Annotated[
     int | None,
-    _option(
+    option(
         "--min-zoom", text="Coarsest level of web tiles (default: shows the whole).", panel=_GEO, metavar="Z"
     ),
 ]
 MaxZoom = Annotated[
     int | None,
-    _option(
+    option(
         "--max-zoom", text="Finest level of web tiles (default: shows every pixel).", panel=_GEO, metavar="Z"
+    ),
+]
+TilingScheme = Annotated[
+    str | None,
+    option(
+        "--tiling-scheme",
+        text="Grid of web tiles: WebMercatorQuad, or another that morecantile knows (xyz only).",
+        panel=_GEO,
+        metavar="NAME",
     ),
 ]
 WindowOf = Annotated[
     str | None,
-    _option(
+    option(
         "--window",
         text="Display window: a name (lung, bone, ...) or centre/width.",
         panel=_DICOM,
@@ -272,7 +292,7 @@ WindowOf = Annotated[
 ]
 ViewFrom = Annotated[
     ViewName,
-    _option(
+    option(
         "--view",
         text=f"Side from which a volume's surface is seen: {', '.join(ViewName)}.",
         panel=_DICOM,
@@ -281,7 +301,7 @@ ViewFrom = Annotated[
 ]
 SurfaceOf = Annotated[
     str,
-    _option(
+    option(
         "--surface",
         text="Which surface of a volume depth and normals are of: skin, bone, or a value (HU for CT).",
         panel=_DICOM,
@@ -289,21 +309,12 @@ SurfaceOf = Annotated[
     ),
 ]
 SkipLocalizers = Annotated[
-    bool, _option("--skip-localizers", text="Leave localizers (scout images) out.", panel=_DICOM)
+    bool, option("--skip-localizers", text="Leave localizers (scout images) out.", panel=_DICOM)
 ]
-
-Sizes = Annotated[
-    list[int] | None,
-    _option("--size", text="Side of the square picture, several times (512).", panel=_RUN, metavar="PX"),
-]
-Runs = Annotated[
-    int, _option("--runs", text="Passes whose median and 95th percentile are told.", panel=_RUN, metavar="N")
-]
-Quick = Annotated[bool, _option("--quick", text="A small picture, few passes: some seconds.", panel=_RUN)]
 
 Anonymize = Annotated[
     bool,
-    _option(
+    option(
         "--anonymize/--no-anonymize",
         text="Outputs carry nobody's name, ID or birth date. Without it DICOM outputs keep the patient's, and"
         " sidecars show UIDs.",
@@ -312,13 +323,13 @@ Anonymize = Annotated[
 ]
 
 AsJson = Annotated[
-    bool, _option("--json", text="One JSON object a line on stdout for each result.", panel=_TALK)
+    bool, option("--json", text="One JSON object a line on stdout for each result.", panel=_TALK)
 ]
-Quiet = Annotated[bool, _option("-q", "--quiet", text="Errors only.", panel=_TALK)]
+Quiet = Annotated[bool, option("-q", "--quiet", text="Errors only.", panel=_TALK)]
 Verbose = Annotated[
-    bool, _option("-v", "--verbose", text="Also times, warnings and every bad frame.", panel=_TALK)
+    bool, option("-v", "--verbose", text="Also times, warnings and every bad frame.", panel=_TALK)
 ]
-Debug = Annotated[bool, _option("--debug", text="A traceback with every error.", panel=_TALK)]
+Debug = Annotated[bool, option("--debug", text="A traceback with every error.", panel=_TALK)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -380,13 +391,14 @@ class InputArgs(TalkArgs):
 class WorkArgs(InputArgs):
     """What every verb that runs the model takes; ``WRITING`` are options that only some formats obey."""
 
-    WRITING: ClassVar[tuple[str, ...]] = ("depth_encoding", "min_zoom", "max_zoom")
+    WRITING: ClassVar[tuple[str, ...]] = ("depth_encoding", "min_zoom", "max_zoom", "tiling_scheme")
 
     output: OutputTo = "."
     format: Formats = None
     depth_encoding: DepthStored = DepthEncoding.KITTI16
     min_zoom: MinZoom = None
     max_zoom: MaxZoom = None
+    tiling_scheme: TilingScheme = None
     classes: Classes = None
     overwrite: Overwrite = False
     resume: Resume = False
@@ -398,6 +410,7 @@ class WorkArgs(InputArgs):
     weights: Weights = None
     device: Device = "auto"
     precision: PrecisionOf = Precision.AUTO
+    runtime: RuntimeOf = Runtime.TORCH
     budget: Budget = None
     tile: Tile = None
     overlap: Overlap = None
@@ -409,6 +422,7 @@ class RunArgs(WorkArgs):
     """What segment, depth and normals take."""
 
     with_: With = None
+    attention: Attention = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -425,20 +439,6 @@ class DecodeArgs(TalkArgs):
     inputs: Pictures = None
     output: OutputTo = "."
     overwrite: Overwrite = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchArgs(TalkArgs):
-    """What bench takes."""
-
-    size: Sizes = None
-    runs: Runs = 20
-    quick: Quick = False
-    jobs: Jobs = None
-    model: Model = DEFAULT_MODEL
-    weights: Weights = None
-    device: Device = "auto"
-    precision: PrecisionOf = Precision.AUTO
 
 
 ArgsT = TypeVar("ArgsT", bound=TalkArgs)

@@ -61,6 +61,7 @@ def _verb(task: Task) -> Callable[[typer.Context, RunArgs], int]:
             classes=wanted_classes(ctx, args, layers),
             explicit=explicit_reading(ctx),
             writing=explicit_writing(ctx),
+            attention=args.attention,
         )
         return execute(order, world_of(ctx))
 

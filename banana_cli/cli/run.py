@@ -10,23 +10,24 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from banana_cli import keep, plan, sidecar
-from banana_cli.adapter import LiveFormat
+from banana_cli.adapter import LiveFormat, ThingFormat
 from banana_cli.atomic import part_name
 from banana_cli.cli import runfile
 from banana_cli.cli.console import Console, Manner, clean
 from banana_cli.cli.gather import Gathered, gather, nothing_usable
-from banana_cli.cli.options import TalkArgs, WorkArgs
+from banana_cli.cli.options import ArgsT, TalkArgs, WorkArgs, command
 from banana_cli.cli.reading import check_device, read_options
 from banana_cli.cli.world import EngineOptions, LazyEngine, World, real_world
 from banana_cli.errors import ExitStatus, InputError, UsageError, WeightsError
 from banana_cli.events import Event, InputFailed
 from banana_cli.growing import Outflow
 from banana_cli.options import ReadOptions
-from banana_cli.pipeline import Job, OnError, RunResult, Settings, exit_status, run
+from banana_cli.pipeline import Job, OnError, Predictor, RunResult, Settings, exit_status, run
 from banana_cli.types import Json, LayerKind
 from banana_cli.weights_index import sha256_of
 
@@ -45,6 +46,7 @@ class Order:
     classes: tuple[str, ...] = ()
     explicit: tuple[str, ...] = ()
     writing: tuple[str, ...] = ()
+    attention: bool = False
     refuse: Refuse | None = None
 
 
@@ -65,6 +67,23 @@ def console_of(args: TalkArgs, world: World) -> Console:
 def world_of(ctx: typer.Context) -> World:
     """The world that a test put into the context, else the real one."""
     return ctx.obj if isinstance(ctx.obj, World) else real_world()
+
+
+def talking(
+    app: typer.Typer,
+    name: str,
+    kind: type[ArgsT],
+    work: Callable[[ArgsT, World, Console], int],
+    **kwargs: Any,  # noqa: ANN401
+) -> None:
+    """Register a verb that needs its options, the world and a console, and gives its exit status."""
+
+    def verb(ctx: typer.Context, args: ArgsT) -> int:
+        world = world_of(ctx)
+        with console_of(args, world) as console:
+            return work(args, world, console)
+
+    command(app, name, kind, **kwargs)(verb)
 
 
 def execute(order: Order, world: World) -> ExitStatus:
@@ -103,7 +122,7 @@ def execute(order: Order, world: World) -> ExitStatus:
             live=args.output == STDOUT,
         )
         outflow = _outflow(args, work, world)
-        result = _run(work, gathered, args, settings, world, console, outflow)
+        result = _run(work, gathered, order, settings, world, console, outflow)
         _close(order, options, target, work, result, world, console, outflow)
         return result.status
 
@@ -137,7 +156,8 @@ def _outflow(args: WorkArgs, work: Work, world: World) -> Outflow | None:
     return Outflow(part_name(outputs[0].path), world.stdout.buffer)
 
 
-def _engine_options(args: WorkArgs, world: World) -> EngineOptions:
+def _engine_options(order: Order, world: World) -> EngineOptions:
+    args = order.args
     return EngineOptions(
         weights=world.resolve_weights(args.weights, args.model),
         device=check_device(args.device),
@@ -147,6 +167,8 @@ def _engine_options(args: WorkArgs, world: World) -> EngineOptions:
         threads=args.jobs,
         tile=args.tile,
         overlap=args.overlap,
+        attention=order.attention,
+        runtime=args.runtime,
     )
 
 
@@ -157,10 +179,12 @@ def _options_in_force(args: WorkArgs, order: Order, read: ReadOptions) -> dict[s
         "depth_encoding": args.depth_encoding.value,
         "min_zoom": args.min_zoom,
         "max_zoom": args.max_zoom,
+        "tiling_scheme": args.tiling_scheme,
         "model": args.model,
         "weights": args.weights.name if args.weights else None,
         "device": check_device(args.device),
         "precision": args.precision.value,
+        "runtime": args.runtime.value,
         "budget": args.budget,
         "tile": args.tile,
         "overlap": args.overlap,
@@ -197,6 +221,7 @@ def _plan(
         formats=order.formats,
         overwrite=args.overwrite,
         resume=args.resume,
+        attention=order.attention,
         options=options,
         weights_sha256=_weights_now(args, world) if args.resume else None,
     )
@@ -236,7 +261,7 @@ def _say_plan(work: Work, gathered: Gathered, console: Console) -> ExitStatus:
     for job in work.jobs:
         for output in job.outputs:
             if console.manner.as_json:
-                facts = {"input": job.item.subject, "layer": output.layer, "format": output.format.name}
+                facts = {"input": job.item.subject, "layer": output.word, "format": output.format.name}
                 console.record({**facts, "path": str(output.path)})
             else:
                 console.result(clean(f"{job.item.subject} -> {output.path} ({output.format.name})"))
@@ -246,7 +271,7 @@ def _say_plan(work: Work, gathered: Gathered, console: Console) -> ExitStatus:
 def _run(
     work: Work,
     gathered: Gathered,
-    args: WorkArgs,
+    order: Order,
     settings: Settings,
     world: World,
     console: Console,
@@ -260,8 +285,9 @@ def _run(
         return RunResult(failures=early, status=status, stopped=True)
     if not work.jobs:
         return RunResult(failures=early, status=exit_status(work.left_out, gathered.errors))
-    options = _engine_options(args, world)
-    engine = LazyEngine(lambda: world.load_engine(options))
+    counted = _counted(work)
+    options = replace(_engine_options(order, world), instances=counted)
+    engine = _followed(LazyEngine(lambda: world.load_engine(options)), counted=counted)
     console.expect(len(work.jobs))
 
     def report(event: Event) -> None:
@@ -274,6 +300,21 @@ def _run(
     errors = [f.error for f in failures]
     status = exit_status(len(result.outputs) + work.left_out, errors, stopped=result.stopped)
     return replace(result, failures=failures, status=status)
+
+
+def _counted(work: Work) -> bool:
+    """Whether a format asks for countable things."""
+    formats = [output.format for job in work.jobs for output in job.outputs]
+    return any(isinstance(f, ThingFormat) and f.things for f in formats)
+
+
+def _followed(engine: Predictor, *, counted: bool) -> Predictor:
+    """The engine, and somebody to follow things where they are counted."""
+    if not counted:
+        return engine
+    from banana_cli.follow import Follow
+
+    return Follow(engine)
 
 
 def _close(

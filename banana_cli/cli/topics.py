@@ -40,13 +40,17 @@ Outputs appear whole or not at all; nothing is replaced without --overwrite.
     "formats": """\
 videos     mp4 (a view, the default), mp4-overlay, mp4-beside (over the clip, beside it)
            mkv (exact), frames (a folder of pictures)
+           of masks: mp4-tracks (vehicles and people in the colour of the number that they keep),
+           ndjson (a line a frame: shares of classes, things, tracks), mot (MOTChallenge), coco-video
 DICOM      dcm (the default: SEG, Parametric Map, Secondary Capture), nii (masks and depth)
            labelmap (masks as a label map SEG), sc (masks over the scan, painted depth, normals)
+           read: lossy JPEG to the last bit as pydicom gives it needs banana-vision[dicom-exact] (GPL)
 scenes     tif (the default: COG, with a STAC item), hillshade (of depth), html (a page to look at)
            geojson, gpkg (outlines of masks, with area, confidence and, --with depth, height)
            tiles (PNG with world files), geotiles (GeoTIFF): folders named by place, with an index
-           xyz, mbtiles, pmtiles (web maps; --min-zoom, --max-zoom)
+           xyz, mbtiles, pmtiles (web maps; --min-zoom, --max-zoom, --tiling-scheme)
 pictures   png (the default)
+attention  attention (pictures), attention-mp4 (clips): written by --attention and not by --format
 any        png, npy, csv and json (statistics; of scans: ml, mm2, mean HU), overlay (beside or over the input)
 
 png and frames: banana decode gives the values back. mkv holds them too; its sidecar tells the encoding.

@@ -11,6 +11,7 @@ from typing import BinaryIO, TextIO, cast
 
 from banana_cli import weights_index
 from banana_cli.adapter import Adapter, Broken, SinkFormat, Task, discover
+from banana_cli.options import Runtime
 from banana_cli.pipeline import Predictor, Remembering
 from banana_cli.types import Frame, LayerKind, ModelFacts, Prediction
 from banana_cli.work import Memory
@@ -28,6 +29,9 @@ class EngineOptions:
     threads: int | None = None
     tile: int | None = None
     overlap: int | None = None
+    attention: bool = False
+    instances: bool = False
+    runtime: Runtime = Runtime.TORCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,6 @@ def load_engine(options: EngineOptions) -> Predictor:
     """The model; torch is imported here and not before."""
     from banana_cli.infer_volume import VolumeEngine
 
-    choices = {} if options.overlap is None else {"overlap": options.overlap}
     return VolumeEngine.load(
         options.weights,
         device=options.device,
@@ -77,7 +80,10 @@ def load_engine(options: EngineOptions) -> Predictor:
         seed=options.seed,
         threads=options.threads,
         tile=options.tile,
-        **choices,
+        overlap=options.overlap,
+        attention=options.attention,
+        instances=options.instances,
+        runtime=options.runtime,
     )
 
 

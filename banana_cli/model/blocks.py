@@ -129,7 +129,9 @@ class ChunkAttention(nn.Module):
         return out.roll(self.shift, 1) if self.shift else out
 
     def _bound(self) -> float:
-        """The largest product that normed queries and keys can have."""
+        """The largest product that normed queries and keys can have; 0 where ``attend`` will not ask."""
+        if torch.is_grad_enabled() or self.norm_q.device.type != "cpu":
+            return 0.0  # reading a number would stop an export, and a device's queue
         return math.sqrt(self.width) * float((self.norm_q.detach() * self.norm_k.detach()).abs().max())
 
     def _own(self, t: Tensor, chunks: int) -> Tensor:

@@ -32,7 +32,8 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype | None:
         words = ", ".join(Precision)
         raise UsageError(f"{precision!r} is no precision", subject="--precision", remedy=f"choose of {words}")
     if precision == Precision.INT8:
-        raise UsageError("int8 weights are not here yet", subject="--precision", remedy="use bf16 or auto")
+        remedy = "use bf16 or auto; for smaller weights see `banana export --format int8`"
+        raise UsageError("nothing computes in int8", subject="--precision", remedy=remedy)
     if precision == Precision.FP16 and device.type == "cpu":
         raise UsageError("a CPU is slow in fp16", subject="--precision", remedy="use bf16 or auto")
     if precision == Precision.AUTO:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,19 +13,20 @@ from torch.nn import functional as F
 
 from banana_cli.fit import Fit, taps
 from banana_cli.model.net import Head, NetOutput
-from banana_cli.types import Lens, Window
+from banana_cli.types import Attention, Lens, Window
 
 
 def widths(heads: frozenset[Head], classes: int) -> Iterator[tuple[Head, int]]:
     """Heads in the order in which they are stacked, with their channels."""
-    for head, width in ((Head.LOGITS, classes), (Head.DEPTH, 1), (Head.NORMALS, 3)):
+    for head, width in ((Head.LOGITS, classes), (Head.DEPTH, 1), (Head.NORMALS, 3), (Head.THINGS, 3)):
         if head in heads:
             yield head, width
 
 
 def stacked(out: NetOutput) -> Tensor:
     """(B, C, H, W) fp32: the heads that were read, in the order of ``widths``."""
-    parts = [m.float() for m in (out.logits, out.depth_code, out.normals) if m is not None]
+    read = (out.logits, out.depth_code, out.normals, out.things)
+    parts = [m.float() for m in read if m is not None]
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
@@ -34,7 +35,8 @@ class Maps:
     """Stacked maps (C, h, w) of one ``region`` of a frame, on the CPU.
 
     ``fit`` takes the region to (h, w); ``log_focal`` is the network's guess
-    in units of ``codes.GUESS_PX``; ``kept`` the share of dense tokens.
+    in units of ``codes.GUESS_PX``; ``kept`` the share of dense tokens; ``attention`` that of the region,
+    where somebody asked.
     """
 
     stack: Tensor
@@ -44,6 +46,7 @@ class Maps:
     fit: Fit
     log_focal: float
     kept: float
+    attention: Attention | None = None
 
     def channels(self, head: Head) -> slice:
         """Where one head lies in the stack; empty if it was not read."""
@@ -53,6 +56,11 @@ class Maps:
                 return slice(start, start + width)
             start += width
         return slice(0, 0)
+
+    def without_things(self) -> Maps:
+        """The heads that are brought to the frame's size."""
+        start = self.channels(Head.THINGS).start
+        return replace(self, stack=self.stack[:start], heads=self.heads - {Head.THINGS}) if start else self
 
     def band(self, start: int, stop: int) -> Tensor:
         """(C, stop - start, columns of the region): the same rows that zooming the whole would give."""

@@ -16,15 +16,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from banana_cli.classes import TABLE_OF, TABLES
+from banana_cli.classes import TABLE_OF, TABLES, thing_ids
 from banana_cli.model.blocks import Block, ConvBN, Res
-from banana_cli.model.tokens import Grid, TokenPlan, Tree, build_tree, flat_rows, grid_maps, plan_tokens
+from banana_cli.model.tokens import (
+    Grid,
+    TokenPlan,
+    Tree,
+    build_tree,
+    cell_levels,
+    flat_rows,
+    grid_maps,
+    plan_tokens,
+)
 from banana_cli.specs import ModelSpec
 from banana_cli.types import Modality
 
 CELL_PX = 32
 _HEIGHT_SPREAD = 0.36  # of codes of what stands, as measured on training scenes: mean error / (2 ln 2)
 MODALITIES = tuple(Modality)
+THING_PX = 64.0
+"""Network pixels from a pixel to the middle of its thing that are 1 in ``NetOutput.things``."""
 
 
 class Head(StrEnum):
@@ -33,6 +44,7 @@ class Head(StrEnum):
     LOGITS = "logits"
     DEPTH = "depth"
     NORMALS = "normals"
+    THINGS = "things"
 
 
 class Routing(StrEnum):
@@ -71,7 +83,8 @@ class NetOutput:
     unit length; ``log_focal`` (B,) guess of the focal length, see ``codes.GUESS_PX``; ``kept`` share of
     the dense tokens. Heights of scenes are zero nearly everywhere, so they are a hurdle model: ``raised``
     (B, 1, H, W) is the logit of standing above the ground, ``raised_code`` the code if it does, and
-    ``depth_code`` the median of both.
+    ``depth_code`` the median of both. ``things`` (B, 3, H, W): how much a pixel is the middle of a
+    countable thing (1 = it is), and the way (down, right) to the middle of its own in units of THING_PX.
     """
 
     logits: Tensor | None
@@ -81,17 +94,30 @@ class NetOutput:
     kept: float
     raised: Tensor | None = None
     raised_code: Tensor | None = None
+    things: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
     """Everything before the queries. ``f4`` (B, C4, H/4, W/4), ``registers`` (B, R, D), ``score`` (B, n8)
-    the router's log of the expected loss of each 8-px cell, in raster order."""
+    the router's log of the expected loss of each 8-px cell, in raster order; ``own_row`` as in ``Tree``."""
 
     f4: Tensor
     registers: Tensor
     score: Tensor
     kept: float
+    own_row: Tensor | None = None
+    plan: TokenPlan | None = None
+
+    def levels(self) -> Tensor:
+        """(B, H/8, W/8) uint8: 0, 1, 2 where a token covers 8, 16, 32 px. ValueError where nobody knows."""
+        if self.own_row is None or self.plan is None:
+            raise ValueError("these features do not tell where their tokens are")
+        grid = self.plan.grid
+        levels = cell_levels(self.own_row, self.plan).index_select(
+            1, grid_maps(grid, self.own_row.device).curve8
+        )
+        return levels.view(-1, 4 * grid.rows, 4 * grid.cols)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +226,7 @@ def median_code(raised: Tensor, code: Tensor) -> Tensor:
 class BananaNet(nn.Module):
     """The network of one preset."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, *, things: bool = True) -> None:
         super().__init__()
         self.spec = spec
         c2, c4, c8 = spec.stem
@@ -227,6 +253,16 @@ class BananaNet(nn.Module):
             {m.value: QueryBank(geometry_queries(m), spec.embed) for m in MODALITIES}
         )
         self.globals = nn.Linear(spec.width, 2)  # depth code offset, log focal
+        self.things = nn.ModuleDict()
+        if things:
+            self.add_things()
+
+    def add_things(self) -> None:
+        """Queries for countable things, which older weights lack; untrained ones say that there is none."""
+        counted = [m for m in MODALITIES if thing_ids(m)]
+        self.things = nn.ModuleDict({m.value: QueryBank(3, self.spec.embed) for m in counted})
+        for bank in self.things.values():
+            nn.init.zeros_(cast(QueryBank, bank).queries)
 
     def forward(self, inp: NetInput, budget: float, heads: frozenset[Head]) -> NetOutput:
         """Read ``heads`` for a batch of one modality. ValueError if modalities are mixed."""
@@ -248,7 +284,14 @@ class BananaNet(nn.Module):
         tokens, tree = self._tokens(f8, self._gain(score, inp, plan, routing), plan, prompt)
         registers = tokens[:, : self.spec.registers]
         up = self._unpool(tokens[:, self.spec.registers : self.spec.registers + plan.count], tree, plan.grid)
-        return Features(f4=self._decode(f4, f8, up), registers=registers, score=score, kept=plan.kept)
+        return Features(
+            f4=self._decode(f4, f8, up),
+            registers=registers,
+            score=score,
+            kept=plan.kept,
+            own_row=tree.own_row,
+            plan=plan,
+        )
 
     def read(
         self, features: Features, modality: Modality, heads: frozenset[Head], phase: Phase | None = None
@@ -258,13 +301,11 @@ class BananaNet(nn.Module):
         With a ``phase`` only every second row and column from there on is computed (training).
         """
         classes = len(TABLE_OF[modality])
-        parts = [self.banks[TABLE_OF[modality].name]] if Head.LOGITS in heads else []
-        if heads & {Head.DEPTH, Head.NORMALS}:
-            parts.append(self.geometry[modality.value])
+        parts = self._parts(modality, heads)
         facts = self.globals(features.registers.float().mean(1))
-        logits = depth = normals = raised = raised_code = None
+        logits = depth = normals = raised = raised_code = things = None
         if parts:
-            maps = self._query(features.f4, [cast(QueryBank, part) for part in parts], phase)
+            maps = self._query(features.f4, parts, phase)
             if Head.LOGITS in heads:
                 logits, maps = maps[:, :classes], maps[:, classes:]
             if Head.DEPTH in heads:
@@ -274,6 +315,8 @@ class BananaNet(nn.Module):
                     depth = median_code(raised, depth)
             if Head.NORMALS in heads:
                 normals = maps[:, 1:4]
+            if self.counts(modality, heads):
+                things = maps[:, -3:]
         return NetOutput(
             logits=logits,
             depth_code=depth,
@@ -282,7 +325,21 @@ class BananaNet(nn.Module):
             kept=features.kept,
             raised=raised,
             raised_code=raised_code,
+            things=things,
         )
+
+    def counts(self, modality: Modality, heads: frozenset[Head]) -> bool:
+        """Whether ``read`` gives ``things``: they are asked for, and these weights know them."""
+        return Head.THINGS in heads and modality.value in self.things
+
+    def _parts(self, modality: Modality, heads: frozenset[Head]) -> list[QueryBank]:
+        """What is read of the embedding, in the order of its channels."""
+        parts = [self.banks[TABLE_OF[modality].name]] if Head.LOGITS in heads else []
+        if heads & {Head.DEPTH, Head.NORMALS}:
+            parts.append(self.geometry[modality.value])
+        if self.counts(modality, heads):
+            parts.append(self.things[modality.value])
+        return [cast(QueryBank, part) for part in parts]
 
     def _stem(self, inp: NetInput, prompt: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.cat([(inp.image - 0.45) * 4 * inp.valid, inp.rays, inp.valid], 1)

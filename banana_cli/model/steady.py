@@ -78,6 +78,11 @@ class Motion:
         """Whether the two pictures have nothing in common."""
         return float(self.trust.mean()) < CUT_BELOW
 
+    def way(self) -> F32:
+        """The flow, NaN where it leads out of the picture, and everywhere after a cut."""
+        outside = (self.trust == 0) | self.is_cut
+        return np.where(outside[..., None], np.float32(np.nan), self.flow)
+
     def thinned(self) -> Motion:
         """The same at half the resolution."""
         thin = (slice(None, None, 2), slice(None, None, 2))
@@ -116,6 +121,8 @@ class Steady:
         self._classes, self._depth = classes, depth
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self.held = held
+        self.way: F32 | None = None
+        """(h/2, w/2, 2) of the last step's window: the flow back, NaN where the pixel was not seen before."""
 
     def step(self, maps: F32, grey: U8, at: Window) -> bool:
         """Steady the maps (h, w, C) of the picture's window ``at`` in place; False after a cut.
@@ -124,9 +131,10 @@ class Steady:
         nothing. Outside a smaller window everything stays as it was.
         """
         if self.held is None:
-            self.held = Held.first(maps, grey, self._classes)
+            self.held, self.way = Held.first(maps, grey, self._classes), None
             return True
         motion = self._motion(grey, self.held.grey[_half(at)])
+        self.way = motion.way()
         if motion.is_cut:
             self._replace(maps, grey, at)
             return False

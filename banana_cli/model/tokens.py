@@ -216,6 +216,12 @@ def _own_rows(plan: TokenPlan, cell: Tensor, masks: tuple[Tensor, Tensor, Tensor
     return m8 * rank8 + m16 * (c8 + rank16) + m32 * (c8 + 4 * c16 + rank32)
 
 
+def cell_levels(own_row: Tensor, plan: TokenPlan) -> Tensor:
+    """``Tree.own_row`` (B, n8) -> uint8 of the same shape: 0, 1, 2 for a cell in a token of 8, 16, 32 px."""
+    n8, n16, _ = plan.n_by_level
+    return (own_row >= n8).to(torch.uint8) + (own_row >= n8 + 4 * n16).to(torch.uint8)
+
+
 def flat_rows(index: Tensor, rows_per_item: int) -> Tensor:
     """(B, N) rows of each picture -> (B * N,) rows of the flattened batch, for one index_select."""
     offset = torch.arange(index.shape[0], device=index.device)[:, None] * rows_per_item

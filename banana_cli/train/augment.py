@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from types import EllipsisType
 from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from banana_cli.train.example import Example
+from banana_cli.train.example import UNCOUNTED, Example
 from banana_cli.train.packs import Record
 from banana_cli.train.photometric import Random, change_photometry
-from banana_cli.types import F32, F64, NO_CLASS, U8, Bool, Modality
+from banana_cli.types import F32, F64, NO_CLASS, U8, U16, Bool, Modality
 
 NETWORK_LONG = 512  # a frame's long side at network resolution, in pixels
 _NAN = math.nan
@@ -261,7 +262,16 @@ def crop(record: Record, move: Similarity, options: AugmentOptions, rng: Random)
         true_focal_px=focal,
         pitch=_NAN if hide_pitch else pitch,
         source=f"{record.pack}/{record.name}",
+        instances=_instances(record, index, valid),
     )
+
+
+def _instances(record: Record, index: NearestIndex, valid: Bool) -> U16 | None:
+    if record.instances is None:
+        return None
+    taken = index.take(record.instances, UNCOUNTED)
+    taken[~valid] = UNCOUNTED
+    return cast(U16, taken)
 
 
 def augment(record: Record, rng: Random, options: AugmentOptions | None = None) -> Example:
@@ -285,7 +295,20 @@ def cut_mix(example: Example, other: Example, rng: Random) -> Example:
     mixed = {name: getattr(example, name).copy() for name in _MAPS}
     for name, values in mixed.items():
         values[here] = getattr(other, name)[here]
-    return replace(example, **mixed)
+    return replace(example, **mixed, instances=_mixed_instances(example, other, here))
+
+
+def _mixed_instances(example: Example, other: Example, here: tuple[EllipsisType, slice, slice]) -> U16 | None:
+    """The other's things get numbers that the first has not."""
+    if example.instances is None and other.instances is None:
+        return None
+    nobody = np.full(example.label.shape, UNCOUNTED, np.uint16)
+    first, second = (nobody if e.instances is None else e.instances for e in (example, other))
+    used = int(first[first < UNCOUNTED].max(initial=0))
+    moved = np.where((second > 0) & (second < UNCOUNTED - used), second + np.uint16(used), second)
+    out = first.copy()
+    out[here] = moved[here]
+    return out
 
 
 _MAPS = ("image", "valid", "label", "depth", "normals")

@@ -12,6 +12,7 @@ import torch
 from banana_cli.model.net import MODALITIES, NetInput
 from banana_cli.train.example import Example
 from banana_cli.train.losses import Targets
+from banana_cli.train.things import things_truth
 from banana_cli.types import F32, Modality
 
 RecordT = TypeVar("RecordT", NetInput, Targets)
@@ -53,6 +54,7 @@ def net_input(examples: Sequence[Example]) -> NetInput:
 
 def targets(examples: Sequence[Example], modality: Modality) -> Targets:
     """Labels of examples of one modality."""
+    counted = any(e.instances is not None for e in examples)
     return Targets(
         modality=modality,
         label=torch.from_numpy(np.stack([e.label for e in examples])).long(),
@@ -60,7 +62,14 @@ def targets(examples: Sequence[Example], modality: Modality) -> Targets:
         depth=_stack([e.depth for e in examples])[:, None],
         normals=_stack([e.normals for e in examples]),
         focal_px=torch.tensor([e.true_focal_px for e in examples], dtype=torch.float32),
+        things=_stack([_things(e) for e in examples]) if counted else None,
     )
+
+
+def _things(example: Example) -> F32:
+    if example.instances is None:
+        return np.full((3, *example.label.shape), np.nan, np.float32)
+    return things_truth(example.instances)
 
 
 def collate(examples: Sequence[Example]) -> Batch:

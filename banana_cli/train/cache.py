@@ -3,8 +3,10 @@
 ``python -m banana_cli.train.cache FOLDER --street 3000 --aerial 1500 --ct 400 ... --jobs 1``
 
 Layout: ``FOLDER/<modality>/`` with ``plan.json`` (what was asked for), ``views.npy`` (N, H, W, 3) uint8,
-``ids.npy`` uint8, ``depth.npy`` float16, ``normals.npy`` (N, H, W, 3) int8, and ``samples.jsonl``: one
-line a finished sample, written after its pixels, so that a killed run goes on where it stopped.
+``ids.npy`` uint8, ``depth.npy`` float16, ``normals.npy`` (N, H, W, 3) int8, where things can be counted
+``instances.npy`` uint16, and ``samples.jsonl``: one line a finished sample, written after its pixels, so
+that a killed run goes on where it stopped. A cache of before things were counted serves as it is; asked
+for again by the command above it gets its instances, and nothing else in it is written.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from banana_cli.classes import thing_ids
 from banana_cli.errors import InputError, UsageError
 from banana_cli.train.packs import Record
 from banana_cli.train.splits import VALIDATION_SEED
@@ -40,14 +43,17 @@ from banana_cli.train.worldset import (
 )
 from banana_cli.types import Modality
 
-_ARRAYS: tuple[tuple[str, type[np.generic], tuple[int, ...]], ...] = (
+_Array = tuple[str, type[np.generic], tuple[int, ...]]
+_ARRAYS: tuple[_Array, ...] = (
     ("views", np.uint8, (3,)),
     ("ids", np.uint8, ()),
     ("depth", np.float16, ()),
     ("normals", np.int8, (3,)),
 )
+_COUNTED: _Array = ("instances", np.uint16, ())
 _HALF_MAX = 65000.0
 _VERSION = 1
+TodoT = TypeVar("TodoT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +96,15 @@ class SampleFacts:
 
 
 def _open_arrays(folder: Path, mode: Literal["r", "r+"]) -> dict[str, NDArray[np.generic]]:
-    return {name: np.load(folder / f"{name}.npy", mmap_mode=mode) for name, _, _ in _ARRAYS}
+    names = [name for name, _, _ in (*_ARRAYS, _COUNTED)]
+    paths = {name: folder / f"{name}.npy" for name in names}
+    there = {name: path for name, path in paths.items() if name != _COUNTED[0] or path.exists()}
+    return {name: np.load(path, mmap_mode=mode) for name, path in there.items()}
 
 
 def _create(folder: Path, plan: Plan) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, dtype, tail in _ARRAYS:
+    for name, dtype, tail in (*_ARRAYS, *([_COUNTED] if thing_ids(plan.modality) else [])):
         shape = (plan.count, *plan.shape, *tail)
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
     (folder / "samples.jsonl").write_text("", encoding="utf-8")
@@ -145,6 +154,8 @@ def _write_sample(folder: Path, plan: Plan, renderer: Renderer, index: int) -> S
     arrays["ids"][index] = sample.ids
     arrays["depth"][index] = np.clip(sample.depth, -_HALF_MAX, _HALF_MAX).astype(np.float16)
     arrays["normals"][index] = pack_normals(sample.normals)
+    if _COUNTED[0] in arrays:
+        arrays[_COUNTED[0]][index] = sample.instances
     return SampleFacts(
         index=index,
         seed=seed,
@@ -155,13 +166,53 @@ def _write_sample(folder: Path, plan: Plan, renderer: Renderer, index: int) -> S
     )
 
 
-def _work(task: Callable[[int], SampleFacts], todo: Sequence[int], jobs: int) -> Iterator[SampleFacts]:
+def _write_instances(folder: Path, plan: Plan, renderer: Renderer, facts: SampleFacts) -> SampleFacts:
+    """Render a finished sample again for its instances; UsageError if it is not the same picture."""
+    sample = renderer(plan.modality, facts.seed, plan.shape)
+    ids = np.load(folder / "ids.npy", mmap_mode="r")
+    if not np.array_equal(ids[facts.index], sample.ids):
+        raise UsageError(
+            "holds samples that other code has rendered",
+            subject=str(folder),
+            remedy="render a new cache; this one cannot get instances",
+        )
+    np.load(_unfinished(folder), mmap_mode="r+")[facts.index] = sample.instances
+    return facts
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder / f".{_COUNTED[0]}.part.npy"
+
+
+def _complete(
+    folder: Path,
+    plan: Plan,
+    renderer: Renderer,
+    jobs: int,
+    progress: Callable[[Iterable[SampleFacts], int, int], Iterable[SampleFacts]] | None,
+) -> None:
+    """Give a cache of before things were counted its instances; a killed attempt begins again."""
+    name, dtype, tail = _COUNTED
+    if not thing_ids(plan.modality) or (folder / f"{name}.npy").exists():
+        return
+    done = list(_read_facts(folder).values())
+    part, shape = _unfinished(folder), (plan.count, *plan.shape, *tail)
+    np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape).flush()
+    finished: Iterable[SampleFacts] = _work(partial(_write_instances, folder, plan, renderer), done, jobs)
+    if progress is not None:
+        finished = progress(finished, 0, len(done))
+    for _ in finished:
+        pass
+    part.replace(folder / f"{name}.npy")
+
+
+def _work(task: Callable[[TodoT], SampleFacts], todo: Sequence[TodoT], jobs: int) -> Iterator[SampleFacts]:
     if jobs < 2:
         yield from map(task, todo)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        for future in as_completed([pool.submit(task, index) for index in todo]):
+        for future in as_completed([pool.submit(task, one) for one in todo]):
             yield future.result()
 
 
@@ -179,6 +230,7 @@ def build(
     """
     target = folder / plan.modality.value
     _prepare(target, plan)
+    _complete(target, plan, renderer, jobs, progress)
     done = _read_facts(target)
     todo = [i for i in range(plan.count) if i not in done]
     finished: Iterable[SampleFacts] = _work(partial(_write_sample, target, plan, renderer), todo, jobs)
@@ -236,6 +288,7 @@ class CachedWorld:
             focal_px=math.nan if facts.focal_px is None else facts.focal_px,
             pitch=math.nan if facts.pitch is None else facts.pitch,
             centre=facts.centre,
+            instances=np.asarray(arrays[_COUNTED[0]][row]) if _COUNTED[0] in arrays else None,
         )
 
 

@@ -19,13 +19,15 @@ STATE = "state.safetensors"
 class RunFacts:
     """How far a run is and what it was started with; a resumed run must agree on the recipe.
 
-    ``data`` tells the sources and their shares as JSON, empty if the run did not say.
+    ``data`` tells the sources and their shares as JSON, empty if the run did not say. ``things``: whether
+    it learns to count; runs of before do not.
     """
 
     step: int
     recipe: str
     seconds: float
     data: str = ""
+    things: bool = False
 
 
 def save_run(folder: Path, net: nn.Module, average: nn.Module, optimiser: Optimizer, facts: RunFacts) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from banana_cli.types import F32, U8, Bool, Modality
+from banana_cli.types import F32, U8, U16, Bool, Modality
+
+UNCOUNTED = 65_535  # an instance's number where it is not known whether there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -18,7 +20,8 @@ class Example:
     may mean (a pack's "other" is every class which that pack does not label), so one loss serves
     all packs: minus log of the probability of the set. ``depth`` (H, W) in physical units, NaN = no
     label; ``normals`` (3, H, W), 0 = no label. ``true_focal_px`` is the focal length even where it
-    was hidden from the network (NaN where really unknown), since metric depth needs it.
+    was hidden from the network (NaN where really unknown), since metric depth needs it. ``instances``
+    (H, W) uint16 numbers the countable things, 0 elsewhere, UNCOUNTED where nobody knows; None: nowhere.
     """
 
     image: F32
@@ -33,3 +36,4 @@ class Example:
     true_focal_px: float
     pitch: float
     source: str
+    instances: U16 | None = None

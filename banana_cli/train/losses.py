@@ -22,6 +22,7 @@ FAR_M = 200.0
 _MEDIAN_MM = 20.0  # of every picture in visible light
 _FLAT_COSINE = 0.97  # of the angle between a surface and the ground
 _RAISED_M = 0.5  # what is lower is the ground
+_FEW_MIDDLES = 1 / 200  # of the known pixels
 # Thin and rare things count more; full inverse frequency would drown the rest (ENet, Paszke et al. 2016).
 _RARE: dict[str, float] = {
     "pole": 2.5,
@@ -53,7 +54,8 @@ class Targets:
     """Labels of a batch of one modality, on the network's device.
 
     ``label`` (B, H, W) int64 into each picture's ``sets``; ``depth`` (B, 1, H, W) physical, NaN unknown;
-    ``normals`` (B, 3, H, W), 0 unknown; ``focal_px`` (B,) at this resolution, NaN unknown.
+    ``normals`` (B, 3, H, W), 0 unknown; ``focal_px`` (B,) at this resolution, NaN unknown; ``things``
+    (B, 3, H, W) as ``things.things_truth`` says, None if nobody has counted in any of the pictures.
     """
 
     modality: Modality
@@ -62,11 +64,16 @@ class Targets:
     depth: Tensor
     normals: Tensor
     focal_px: Tensor
+    things: Tensor | None = None
 
     def at(self, phase: Phase) -> Targets:
         """The labels of every second pixel."""
         return replace(
-            self, label=phase.of(self.label), depth=phase.of(self.depth), normals=phase.of(self.normals)
+            self,
+            label=phase.of(self.label),
+            depth=phase.of(self.depth),
+            normals=phase.of(self.normals),
+            things=None if self.things is None else phase.of(self.things),
         )
 
 
@@ -80,6 +87,8 @@ class Terms:
     edges: Tensor
     normals: Tensor
     focal: Tensor
+    middle: Tensor
+    offset: Tensor
     pixel_loss: Tensor
 
 
@@ -193,8 +202,26 @@ def focal_term(log_focal: Tensor, targets: Targets) -> Tensor:
     return F.smooth_l1_loss(gap, torch.zeros_like(gap), beta=0.1, reduction="sum") / known.sum().clamp_min(1)
 
 
+def thing_terms(said: Tensor | None, targets: Targets) -> tuple[Tensor, Tensor]:
+    """Squared error of the middles as a share of their own squares, mean absolute error of the ways there.
+
+    Where there are few it is the mean over all pixels times 200, as in Panoptic-DeepLab; a town of roofs
+    would drown all else at that, so it never costs more than 1 to see no middle at all.
+    """
+    truth = targets.things
+    if said is None or truth is None:
+        nothing = targets.depth.new_zeros(())
+        return nothing, nothing
+    known = torch.isfinite(truth)
+    middle, truth = known[:, 0], torch.where(known, truth, 0.0)
+    gap = torch.where(known, said.float() - truth, 0.0)
+    size = truth[:, 0].square().sum() + _FEW_MIDDLES * middle.sum()
+    way = gap[:, 1:].abs().sum() / known[:, 1].sum().clamp_min(1)
+    return gap[:, 0].square().sum() / size.clamp_min(1), way
+
+
 def all_terms(out: NetOutput, targets: Targets) -> Terms:
-    """Every term for one modality's part of a batch; ``out`` must hold all heads."""
+    """Every term for one modality's part of a batch; ``out`` must hold all heads, but that for things."""
     if out.logits is None or out.depth_code is None or out.normals is None:
         raise ValueError("the loss needs all heads")
     segment, dice, segment_map = segment_terms(out.logits, targets)
@@ -203,6 +230,7 @@ def all_terms(out: NetOutput, targets: Targets) -> Terms:
     else:
         depth, edges, depth_map = height_terms(out.raised, out.raised_code, targets)
     normals, normal_map = normal_terms(out.normals, targets)
+    middle, offset = thing_terms(out.things, targets)
     # Depth enters with its own weight, else segmentation owns the small tokens (MODEL decision 2).
     pixel = segment_map.detach() + 1.5 * depth_map.detach() + 0.5 * normal_map.detach()
     return Terms(
@@ -212,6 +240,8 @@ def all_terms(out: NetOutput, targets: Targets) -> Terms:
         edges=edges,
         normals=normals,
         focal=focal_term(out.log_focal, targets),
+        middle=middle,
+        offset=offset,
         pixel_loss=pixel,
     )
 
@@ -246,4 +276,6 @@ def total(terms: Terms) -> Tensor:
         + 0.25 * terms.edges
         + terms.normals
         + 0.3 * terms.focal
+        + terms.middle
+        + terms.offset
     )

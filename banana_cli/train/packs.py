@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from banana_cli.classes import AERIAL, MEDICAL, STREET, possible_ids
 from banana_cli.errors import InputError
+from banana_cli.metrics.masks import Sets
 from banana_cli.train.splits import Pack, group_of
-from banana_cli.types import F32, NO_CLASS, U8, Bool, Modality, ShapeError
+from banana_cli.types import F32, NO_CLASS, U8, U16, Bool, Modality, ShapeError
 
 I8 = NDArray[np.int8]
 F16 = NDArray[np.float16]
-Sets = tuple[tuple[int, ...], ...]
 NAN = math.nan
 
 CT_WINDOWS = ((40.0, 400.0), (-600.0, 1500.0), (300.0, 1500.0))  # (centre, width) in HU, one a channel
@@ -43,7 +43,8 @@ class Record:
     ``pixels`` (H, W, 3) uint8 (RGB or three views, 255 = 1.0); ``label`` (H, W) uint8 indexes
     ``sets``, 255 = ignore; ``depth`` (H, W) float16 or float32 in m or mm, NaN where undefined, None =
     no depth at all; ``normals`` (H, W, 3) int8, 127 = 1.0, (0, 0, 0) undefined, None = none at all;
-    ``valid`` (H, W) False on nodata, None = all valid. ``focal_px`` and ``pitch`` (m or mm per pixel)
+    ``valid`` (H, W) False on nodata, None = all valid; ``instances`` (H, W) uint16 numbers the countable
+    things, 0 elsewhere, None = nobody has counted. ``focal_px`` and ``pitch`` (m or mm per pixel)
     NaN where unknown; ``centre`` (x, y) principal point, None = the middle.
     """
 
@@ -60,6 +61,7 @@ class Record:
     focal_px: float = NAN
     pitch: float = NAN
     centre: tuple[float, float] | None = None
+    instances: U16 | None = None
 
     def __post_init__(self) -> None:
         shape = self.label.shape
@@ -68,6 +70,7 @@ class Record:
             and (self.depth is None or self.depth.shape == shape)
             and (self.normals is None or self.normals.shape == (*shape, 3))
             and (self.valid is None or self.valid.shape == shape)
+            and (self.instances is None or self.instances.shape == shape)
         )
         if not fits or self.pixels.dtype != np.uint8 or self.label.dtype != np.uint8:
             raise ShapeError(f"Record {self.name}: arrays do not fit a label of {shape}")

@@ -128,7 +128,10 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder = recipe, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.net = (net or BananaNet(SPECS[recipe.preset])).to(self.device).train()
+        self.net = net or BananaNet(SPECS[recipe.preset])
+        if facts and not facts.things:
+            self.net.things.clear()
+        self.net.to(self.device).train()
         if recipe.freeze_norm:
             for module in self.net.modules():
                 if isinstance(module, nn.BatchNorm2d):
@@ -168,7 +171,13 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint and, as a weights file, the moving average."""
         recipe = json.dumps(asdict(self.recipe), sort_keys=True)
-        facts = RunFacts(step=self.step, recipe=recipe, seconds=self.seconds, data=self._data)
+        facts = RunFacts(
+            step=self.step,
+            recipe=recipe,
+            seconds=self.seconds,
+            data=self._data,
+            things=len(self.net.things) > 0,
+        )
         save_run(self.folder, self.net, self.average, self.optimiser, facts)
         training: dict[str, Json] = {"step": self.step, "recipe": asdict(self.recipe)}
         if self._data:
@@ -270,7 +279,7 @@ def _soft(outs: list[NetOutput], dense: list[NetOutput], batch: Batch, phase: Ph
 
 
 def _figures(terms: list[tuple[int, Terms]], count: int, router: Tensor, norm: Tensor) -> dict[str, Tensor]:
-    names = ("segment", "dice", "depth", "edges", "normals", "focal")
+    names = ("segment", "dice", "depth", "edges", "normals", "focal", "middle", "offset")
     out = {k: torch.stack([getattr(t, k).detach() * (n / count) for n, t in terms]).sum() for k in names}
     return {**out, "router": router.detach(), "norm": norm}
 

@@ -11,10 +11,11 @@ from typing import Protocol, cast
 import numpy as np
 
 from banana_cli import worlds
-from banana_cli.classes import TABLE_OF
+from banana_cli.classes import TABLE_OF, thing_ids
+from banana_cli.metrics.masks import Sets
 from banana_cli.train.augment import AugmentOptions, augment
 from banana_cli.train.example import Example
-from banana_cli.train.packs import I8, Record, Sets
+from banana_cli.train.packs import I8, Record
 from banana_cli.types import F32, U8, Modality
 from banana_cli.worlds.sample import Sample
 
@@ -93,6 +94,7 @@ def to_record(sample: Sample, seed: int) -> Record:
         focal_px=math.nan if sample.focal_px is None else sample.focal_px,
         pitch=math.nan if sample.pitch is None else sample.pitch.row,
         centre=sample.centre,
+        instances=sample.instances if thing_ids(sample.modality) else None,
     )
 
 

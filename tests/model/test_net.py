@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from banana_cli.classes import TABLE_OF
+from banana_cli.classes import TABLE_OF, thing_ids
 from banana_cli.model.blocks import attend
 from banana_cli.model.net import MODALITIES, BananaNet, Head, NetInput, Phase, Routing, median_code
 from banana_cli.model.tokens import Grid, grid_maps
@@ -21,7 +21,10 @@ TINY = ModelSpec(name="tiny", width=64, depth=4, stem=(8, 16, 32), embed=16, reg
 
 def make_net(spec: ModelSpec = TINY, seed: int = 0) -> BananaNet:
     torch.manual_seed(seed)
-    return BananaNet(spec).eval()
+    net = BananaNet(spec).eval()
+    for bank in net.things.values():
+        torch.nn.init.normal_(bank.queries)
+    return net
 
 
 def make_input(height: int, width: int, batch: int = 1, modality: Modality = Modality.STREET) -> NetInput:
@@ -44,6 +47,10 @@ def test_outputs_have_the_pictures_size(modality: Modality, height: int, width: 
     assert out.logits.shape == (2, len(TABLE_OF[modality]), height, width)
     assert out.depth_code.shape == (2, 1, height, width)
     assert out.normals.shape == (2, 3, height, width)
+    if thing_ids(modality):
+        assert out.things is not None and out.things.shape == (2, 3, height, width)
+    else:
+        assert out.things is None
     assert all(torch.isfinite(t).all() for t in (out.logits, out.depth_code, out.normals, out.log_focal))
 
 
@@ -53,6 +60,7 @@ def test_heads_do_not_change_each_other() -> None:
         both = net(inp, 0.27, HEADS)
         only = net(inp, 0.27, frozenset({Head.DEPTH}))
     assert only.logits is None and only.normals is None
+    assert only.things is None
     assert torch.allclose(both.depth_code, only.depth_code, atol=1e-5)
 
 
@@ -108,6 +116,7 @@ def test_every_second_pixel_is_the_full_picture_thinned() -> None:
         for phase in (Phase(0, 0), Phase(0, 1), Phase(1, 0), Phase(1, 1)):
             part = net.read(features, Modality.STREET, HEADS, phase)
             assert torch.allclose(part.logits, phase.of(whole.logits), atol=1e-5)
+            assert torch.allclose(part.things, phase.of(whole.things), atol=1e-5)
 
 
 @pytest.mark.parametrize("bound", [40.0, 1000.0])
@@ -198,7 +207,7 @@ def test_every_parameter_learns_but_the_router_does_not_train_the_stem() -> None
     out = net.read(features, Modality.STREET, HEADS)
     sum(t.square().mean() for t in (out.logits, out.depth_code, out.normals, out.log_focal)).backward()
     missing = {n for n, p in net.named_parameters() if p.grad is None}
-    assert {n.split(".")[0] for n in missing} <= {"router", "banks", "geometry"}
+    assert {n.split(".")[0] for n in missing} <= {"router", "banks", "geometry", "things"}
     net.zero_grad()
     net.features(make_input(64, 64, 2), 0.27).score.sum().backward()
     assert net.stem2[0].weight.grad is None or float(net.stem2[0].weight.grad.abs().sum()) == 0.0

@@ -44,7 +44,7 @@ def fake(modality: Modality, seed: int, shape: tuple[int, int]) -> Sample:
     return Sample(
         views=rng.random((3, *shape), np.float32),
         ids=rng.integers(0, 6, shape).astype(np.uint8),
-        instances=np.zeros(shape, np.uint16),
+        instances=rng.integers(0, 4, shape).astype(np.uint16),
         depth=depth,
         normals=normals,
         modality=modality,
@@ -80,6 +80,7 @@ def test_records_are_the_samples(folder: Path) -> None:
         assert np.array_equal(record.label, sample.ids)
         assert np.allclose(record.depth, sample.depth, rtol=1e-3, equal_nan=True)
         assert np.abs(record.normals.transpose(2, 0, 1) / 127 - sample.normals).max() < 0.005
+        assert np.array_equal(record.instances, sample.instances)
         assert record.focal_px == sample.focal_px
         assert record.centre == sample.centre
         assert math.isnan(record.pitch)
@@ -148,6 +149,41 @@ def test_a_line_torn_at_the_very_first_sample_is_written_again(tmp_path: Path, f
 def test_several_processes_write_the_same_bytes(tmp_path: Path, folder: Path) -> None:
     build(tmp_path, PLAN, renderer=fake, jobs=2)
     assert contents(tmp_path) == contents(folder)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_cache_of_before_things_were_counted_gets_its_instances(
+    tmp_path: Path, folder: Path, jobs: int
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "street" / "instances.npy").unlink()
+    (tmp_path / "street" / ".instances.part.npy").write_bytes(b"of a killed attempt")
+    record = CachedWorld(tmp_path / "street")[0]
+    assert record.instances is None and np.array_equal(record.label, CachedWorld(folder / "street")[0].label)
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "street").glob("[!.]*")}
+    build(tmp_path, PLAN, renderer=fake, jobs=jobs)
+    assert contents(tmp_path) == contents(folder)
+    assert {p: p.stat().st_mtime_ns for p in kept if p.suffix == ".npy"} == {
+        p: t for p, t in kept.items() if p.suffix == ".npy"
+    }
+
+
+def other_look(modality: Modality, seed: int, shape: tuple[int, int]) -> Sample:
+    return fake(modality, seed + 1, shape)
+
+
+def test_instances_of_other_pictures_are_refused(tmp_path: Path, folder: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "street" / "instances.npy").unlink()
+    with pytest.raises(UsageError, match="other code"):
+        build(tmp_path, PLAN, renderer=other_look)
+    assert CachedWorld(tmp_path / "street")[0].instances is None
+
+
+def test_nobody_counts_in_a_scan(tmp_path: Path) -> None:
+    build(tmp_path, Plan(modality=Modality.CT, count=1, shape=SHAPE), renderer=fake)
+    assert not (tmp_path / "ct" / "instances.npy").exists()
+    assert open_cache(tmp_path)[Modality.CT][0].instances is None
 
 
 def test_another_plan_is_refused(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from banana_cli.classes import MEDICAL, possible_ids
 from banana_cli.model.codes import code_from_depth
 from banana_cli.model.net import Features, Phase
+from banana_cli.train.example import UNCOUNTED
 from banana_cli.train.losses import (
     IGNORE,
     Targets,
@@ -19,7 +22,9 @@ from banana_cli.train.losses import (
     router_term,
     segment_terms,
     set_log_probability,
+    thing_terms,
 )
+from banana_cli.train.things import things_truth
 from banana_cli.types import Modality
 
 MR = Modality.MR
@@ -105,7 +110,44 @@ def test_the_router_is_right_when_it_says_the_log_of_the_loss(size: int) -> None
     assert float(router_term(features, pixel)) == pytest.approx(0.0, abs=1e-6)
 
 
+def counted(*rows: int) -> Targets:
+    """A thing of 6 x 6 pixels from each of these rows on; the lowest eight rows are unknown."""
+    instances = np.zeros((64, 64), np.uint16)
+    for number, row in enumerate(rows, 1):
+        instances[row : row + 6, 20:26] = number
+    instances[56:] = UNCOUNTED
+    targets = make_targets(torch.zeros(1, 64, 64).long(), ((0,),), Modality.STREET)
+    return replace(targets, things=torch.from_numpy(things_truth(instances))[None])
+
+
+@pytest.mark.parametrize("rows", [(10,), (2, 20, 40)])
+def test_things_cost_nothing_where_the_network_is_right_or_nobody_knows(rows: tuple[int, ...]) -> None:
+    targets = counted(*rows)
+    right = torch.where(torch.isfinite(targets.things), targets.things, 9.0)
+    assert [float(t) for t in thing_terms(right, targets)] == [0.0, 0.0]
+    middle, offset = thing_terms(torch.zeros_like(right), targets)
+    bells = float(targets.things[:, 0].nan_to_num().square().sum())
+    assert float(middle) == pytest.approx(bells / (bells + 56 * 64 / 200), abs=1e-6)
+    assert float(offset) == pytest.approx(2 * 1.5 / 64, abs=1e-6)  # the mean of 2.5, 1.5 and 0.5, both ways
+    assert [float(t) for t in thing_terms(None, targets)] == [0.0, 0.0]
+    assert [float(t) for t in thing_terms(right, replace(targets, things=None))] == [0.0, 0.0]
+
+
+def test_a_picture_without_things_asks_for_none() -> None:
+    targets = counted()
+    said = torch.zeros(1, 3, 64, 64, requires_grad=True)
+    middle, offset = thing_terms(said + 0.1, targets)
+    (middle + offset).backward()
+    assert float(middle.detach()) == pytest.approx(200 * 0.1**2) and float(offset.detach()) == 0.0
+    assert not bool(said.grad[0, 0, 56:].any()) and bool((said.grad[0, 0, :56] > 0).all())
+    assert not bool(said.grad[0, 1:].any())
+
+
 def test_targets_are_thinned_like_the_network() -> None:
     label = torch.arange(64).view(1, 8, 8)
     thin = make_targets(label, ((0,),)).at(Phase(1, 0))
     assert torch.equal(thin.label, label[:, 1::2, 0::2])
+    things = counted(10)
+    assert thin.things is None
+    thinned = things.at(Phase(1, 0)).things
+    assert torch.equal(thinned.nan_to_num(-1), things.things[..., 1::2, 0::2].nan_to_num(-1))

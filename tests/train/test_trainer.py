@@ -51,6 +51,7 @@ class Discs:
             true_focal_px=60.0,
             pitch=float("nan"),
             source="discs",
+            instances=inside.astype(np.uint16) if index % 3 == 1 else None,
         )
 
 
@@ -119,7 +120,10 @@ def test_a_run_from_before_a_field_of_the_recipe_goes_on_with_its_default(
     run.save()
     old = json.loads(read_facts(tmp_path).recipe)
     facts = RunFacts(
-        step=2, recipe=json.dumps({k: v for k, v in old.items() if k != "freeze_norm"}), seconds=1.0
+        step=2,
+        recipe=json.dumps({k: v for k, v in old.items() if k != "freeze_norm"}),
+        seconds=1.0,
+        things=True,
     )
     monkeypatch.setattr(trainer, "read_facts", lambda _: facts)
     assert make_run(tmp_path).step == 2
@@ -129,6 +133,29 @@ def test_a_run_from_before_a_field_of_the_recipe_goes_on_with_its_default(
     monkeypatch.setattr(trainer, "read_facts", lambda _: unknown)
     with pytest.raises(UsageError, match="another recipe"):
         make_run(tmp_path)
+
+
+def test_a_run_learns_to_count_and_one_of_before_goes_on_without(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "new")
+    _first_steps(run, 3)
+    said = [json.loads(line) for line in _figures_of(run)]
+    assert all(0 < f["middle"] <= 1.5 and f["offset"] > 0 for f in said)
+    assert any(bool(p.detach().any()) for p in run.net.things.parameters())
+    torch.manual_seed(3)
+    old = Run(RECIPE, tmp_path / "old", BananaNet(TINY, things=False))
+    _first_steps(old, 3)
+    assert not read_facts(tmp_path / "old").things
+    again = make_run(tmp_path / "old")
+    assert again.step == 3 and not again.net.things and not again.average.things
+    again.go(Discs(), workers=0, quiet=True)
+    assert not load_model(tmp_path / "old" / "average.safetensors")[0].things
+
+
+def _figures_of(run: Run) -> list[str]:
+    """The figures of one more step."""
+    batch = next(batches(Discs(), run.recipe, run.step, 0))
+    figures = trainer.train_step(run.net, run.optimiser, batch, run.recipe, run.step)
+    return [json.dumps({k: float(v) for k, v in figures.items()})]
 
 
 def test_other_data_is_told_and_not_refused(tmp_path: Path) -> None:
