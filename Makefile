@@ -3,14 +3,30 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check samples clean
+LEAFLET := adapters/satellite/vendor/leaflet.js
+LEAFLET_PACK := leaflet-1.9.4.tgz
+LEAFLET_SHA256 := 84c65a256e50657896f54c33bd857b6849ebe94c817803be818bf32a3dde0b77
+
+.PHONY: demo test check samples clean vendor
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade -c constraints.txt pip setuptools
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	-$(MAKE) --no-print-directory vendor
 	touch $@
+
+# The map of the HTML pages; without it (no npm) they use a plain one of our own.
+vendor: $(LEAFLET)
+
+$(LEAFLET):
+	mkdir -p build/vendor $(@D)
+	cd build/vendor && npm pack --silent leaflet@1.9.4
+	echo "$(LEAFLET_SHA256)  build/vendor/$(LEAFLET_PACK)" | sha256sum --check --quiet
+	tar -xzf build/vendor/$(LEAFLET_PACK) -C build/vendor package/LICENSE package/dist/leaflet.js package/dist/leaflet.css
+	cp build/vendor/package/LICENSE build/vendor/package/dist/leaflet.css $(@D)/
+	cp build/vendor/package/dist/leaflet.js $@
 
 demo: $(VENV)/.ready
 	$(BIN)/banana segment samples/dashcam.mp4 --with depth,normals -o demo --overwrite

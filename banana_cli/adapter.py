@@ -18,6 +18,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from banana_cli.errors import BananaError, InputError
 from banana_cli.options import ReadOptions
 from banana_cli.types import (
@@ -53,12 +56,14 @@ class Unreadable:
 class InputItem:
     """One job: the files that belong together, and the stem of its outputs' names.
 
-    ``folder`` is where the outputs lie relative to the output root (the mirrored tree).
+    ``folder`` is where the outputs lie relative to the output root (the mirrored tree). ``url``: the user
+    named a file on the web, of which ``paths`` holds the beginning only.
     """
 
     paths: tuple[Path, ...]
     stem: str
     folder: Path = Path()
+    url: str | None = None
 
     @property
     def subject(self) -> str:
@@ -117,6 +122,13 @@ class Adapter(Protocol):
 
     def open(self, item: InputItem, options: ReadOptions) -> AbstractContextManager[Source]:
         """Open for reading frames. InputError if it cannot be read."""
+
+
+@runtime_checkable
+class ReadsAddresses(Protocol):
+    """An adapter that can read parts of a file on the web (``InputItem.url``); the value is True."""
+
+    reads_addresses: bool
 
 
 @runtime_checkable
@@ -188,6 +200,13 @@ class LiveFormat(Protocol):
     live: bool
 
 
+@runtime_checkable
+class ThingFormat(Protocol):
+    """A ``SinkFormat`` that needs ``Prediction.instances`` (``things`` is True)."""
+
+    things: bool
+
+
 class SinkFormat(Protocol):
     """A format that ``--format`` can name."""
 
@@ -200,6 +219,22 @@ class SinkFormat(Protocol):
 
     def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
         """Write to ``part``, a temporary name beside the final one; the pipeline renames it."""
+
+
+@runtime_checkable
+class StoredFormat(Protocol):
+    """A ``SinkFormat`` whose files can be read back as they are, whoever wrote them."""
+
+    def stored(self, path: Path) -> Stored:
+        """The numbers of one file. InputError if it is none of this format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stored:
+    """Numbers as a file holds them, of any shape; ``facts``: what it tells of their code, {} if nothing."""
+
+    numbers: NDArray[np.generic]
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Task(Protocol):

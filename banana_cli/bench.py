@@ -22,11 +22,16 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor, nn
 
+from banana_cli.errors import UsageError
 from banana_cli.model.blocks import Block
 from banana_cli.model.device import choose_device, choose_dtype, precision_word
-from banana_cli.model.net import MODALITIES, BananaNet, Head, NetInput, Routing
+from banana_cli.model.graph import require_extra
+from banana_cli.model.graph_cache import GraphCache, user_folder
+from banana_cli.model.net import MODALITIES, BananaNet, Features, Head, NetInput, NetOutput, Routing
 from banana_cli.model.weights import load_model
+from banana_cli.options import Runtime
 from banana_cli.types import Json, Modality
+from banana_cli.weights_index import sha256_of
 
 _STAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "stem": ("stem2", "stem4", "res4", "stem8", "res8"),
@@ -40,7 +45,10 @@ _DENSE: Final = "dense twin"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOptions:
-    """What is measured: square pictures of ``sizes`` px, at every budget of ``budgets`` (1.0 is added)."""
+    """What is measured: square pictures of ``sizes`` px, at every budget of ``budgets`` (1.0 is added).
+
+    ``runtime``: a second one stands beside torch, at the first budget.
+    """
 
     weights: Path
     sizes: tuple[int, ...] = (512,)
@@ -49,6 +57,7 @@ class BenchOptions:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    runtime: Runtime = Runtime.TORCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +86,26 @@ class _Way:
     """How the same weights are run."""
 
     name: str
-    net: BananaNet
+    net: BananaNet | _Second
     budget: float
     routing: Routing
+
+
+class _Second:
+    """The inside in ONNX Runtime, in fp32 whatever the precision of the other rows."""
+
+    def __init__(self, net: BananaNet, weights: Path) -> None:
+        from banana_cli.model.runtime_onnx import OnnxNet
+
+        self._net = OnnxNet(net, sha256_of(weights), GraphCache(user_folder()))
+
+    def features(self, inp: NetInput, budget: float, routing: Routing) -> Features:
+        """As the network's; learned routing only."""
+        return self._net.features(inp, budget)
+
+    def read(self, features: Features, modality: Modality, heads: frozenset[Head]) -> NetOutput:
+        """As the network's."""
+        return self._net.read(features, modality, heads)
 
 
 class Bench:
@@ -93,6 +119,13 @@ class Bench:
         if options.threads:
             torch.set_num_threads(options.threads)
         self._net = load_model(options.weights)[0].to(self.device).eval()
+        self._second: _Second | None = None
+        if options.runtime is Runtime.ONNX:
+            subject = f"--runtime {options.runtime}"
+            require_extra(subject)
+            if self.device.type != "cpu":
+                raise UsageError("is for the CPU", subject=subject, remedy="add --device cpu")
+            self._second = _Second(self._net, options.weights)
 
     def machine(self) -> dict[str, Json]:
         """Where and with what: processor, torch, precision, threads, commit of the source if there is one."""
@@ -117,9 +150,12 @@ class Bench:
     def _ways(self, size: int) -> list[_Way]:
         net = self._net
         sparse = [_Way(f"sparse {b:g}", net, b, Routing.LEARNED) for b in self.options.budgets]
+        first = self.options.budgets[0]
+        second = self._second
         return [
             *sparse,
-            _Way("random routing", net, self.options.budgets[0], Routing.RANDOM),
+            *([_Way(f"sparse {first:g}, onnx fp32", second, first, Routing.LEARNED)] if second else []),
+            _Way("random routing", net, first, Routing.RANDOM),
             _Way("uniform 16 px", net, 0.25, Routing.UNIFORM),
             _Way(_DENSE, net, 1.0, Routing.LEARNED),
             _Way("dense, global attention", _with_global_attention(net, size), 1.0, Routing.LEARNED),
@@ -174,6 +210,8 @@ class Bench:
 
     def _peak_mb(self, way: _Way, inp: NetInput) -> float | None:
         """Memory that one pass needs above what was held before it; None where nobody tells."""
+        if isinstance(way.net, _Second):
+            return None
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)
@@ -186,6 +224,8 @@ class Bench:
     def _stages(self, way: _Way, inp: NetInput, turns: int = 5) -> dict[str, float]:
         """Median ms of every stage, from the times at which its modules begin and end."""
         found: dict[str, list[float]] = defaultdict(list)
+        if isinstance(way.net, _Second):
+            return {}
         for _ in range(turns):
             with _stage_clock(way.net, self._wait) as spent:
                 total, _ = self._once(way, inp)

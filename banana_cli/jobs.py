@@ -11,7 +11,7 @@ from pathlib import Path
 from banana_cli import __version__
 from banana_cli.adapter import Adapter, InputItem, Look, SinkFormat, Task
 from banana_cli.options import ReadOptions
-from banana_cli.types import Json, LayerKind, Modality, ModelFacts
+from banana_cli.types import Json, LayerKind, Modality, ModelFacts, Prediction
 
 SOFTWARE = f"banana {__version__}"
 _BODY_MM = Look(depth_near=0.0, depth_far=400.0)
@@ -26,6 +26,8 @@ LOOKS: Mapping[Modality, Look] = {
     Modality.VISIBLE: Look(depth_near=0.0, depth_far=100.0),  # mm where a pixel's size is known
 }
 """How values are painted, one range a modality, in the unit of its depth; never per frame."""
+ATTENTION = "attention"
+"""The word in the names of pictures of where the tokens went."""
 NO_MODEL = ModelFacts(name="none (measured)", weights_sha256="", budget=1.0, precision="fp32", device="cpu")
 
 
@@ -38,12 +40,24 @@ class OnError(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file (or folder) to write."""
+    """One file (or folder) to write. ``attention``: it shows where the tokens went for ``layer``."""
 
     layer: LayerKind
     format: SinkFormat
     path: Path
     overwrite: bool = False
+    attention: bool = False
+
+    @property
+    def word(self) -> str:
+        """What it holds, as in its name."""
+        return ATTENTION if self.attention else self.layer.value
+
+    def holds(self, prediction: Prediction) -> bool:
+        """Whether a prediction has something for it."""
+        if self.attention:
+            return prediction.attention is not None
+        return prediction.of(self.layer) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +101,7 @@ class Tally:
     failed: int = 0
     kept: float = 0.0
     modelled: int = 0
+    attended: int = 0
     written: Counter[LayerKind] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -96,9 +111,14 @@ class Tally:
         self.failed += other.failed
         self.kept += other.kept
         self.modelled += other.modelled
+        self.attended += other.attended
         self.written.update(other.written)
         for stage, seconds in other.seconds.items():
             self.seconds[stage] += seconds
+
+    def frames_of(self, output: Output) -> int:
+        """Frames that an output holds."""
+        return self.attended if output.attention else self.written[output.layer]
 
     def copy(self) -> Tally:
         """The same counts, apart from these."""
@@ -117,6 +137,7 @@ class Tally:
             "failed": self.failed,
             "kept": self.kept,
             "modelled": self.modelled,
+            "attended": self.attended,
             "written": {kind.value: count for kind, count in self.written.items()},
             "seconds": dict(self.seconds),
         }
@@ -130,6 +151,7 @@ class Tally:
             failed=_whole(facts["failed"]),
             kept=_real(facts["kept"]),
             modelled=_whole(facts["modelled"]),
+            attended=_whole(facts["attended"]),
         )
         for kind, count in _object(facts["written"]).items():
             tally.written[LayerKind(kind)] = _whole(count)

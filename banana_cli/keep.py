@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 
 from banana_cli.adapter import SourceInfo
 from banana_cli.classes import TABLE_OF, possible_ids
 from banana_cli.errors import UsageError
-from banana_cli.types import NO_CLASS, U8, ClassTable, LayerKind, Mask, Modality, Prediction
+from banana_cli.types import NO_CLASS, U8, ClassTable, Instances, LayerKind, Mask, Modality, Prediction
 
 
 def chosen(names: Sequence[str], infos: Iterable[SourceInfo]) -> tuple[str, ...]:
@@ -56,8 +57,24 @@ def only(prediction: Prediction, names: Sequence[str]) -> Prediction:
     """The prediction with masks of these classes alone; all other pixels have no answer. () keeps all."""
     if not names or prediction.of(LayerKind.MASKS) is None:
         return prediction
-    layers = (_filtered(layer, names) if isinstance(layer, Mask) else layer for layer in prediction.layers)
-    return replace(prediction, layers=tuple(layers))
+    layers = tuple(_filtered(one, names) if isinstance(one, Mask) else one for one in prediction.layers)
+    things = prediction.instances
+    mask = prediction.of(LayerKind.MASKS)
+    if things is not None and isinstance(mask, Mask):
+        things = _some_things(things, [mask.table.names[c] in names for c in things.classes])
+    return replace(prediction, layers=layers, instances=things)
+
+
+def _some_things(things: Instances, kept: Sequence[bool]) -> Instances:
+    """Those that are ``kept``, numbered anew."""
+    number = np.zeros(len(things) + 1, np.uint16)
+    number[1:][kept] = np.arange(1, sum(kept) + 1)
+    return Instances(
+        ids=number[things.ids],
+        classes=tuple(compress(things.classes, kept)),
+        scores=tuple(compress(things.scores, kept)),
+        tracks=tuple(compress(things.tracks, kept)),
+    )
 
 
 def _filtered(mask: Mask, names: Sequence[str]) -> Mask:

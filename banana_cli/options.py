@@ -33,6 +33,21 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+class Runtime(StrEnum):
+    """What computes the network's inside."""
+
+    TORCH = "torch"
+    ONNX = "onnx"
+
+
+class ExportFormat(StrEnum):
+    """What the model can be written as."""
+
+    ONNX = "onnx"
+    INT8 = "int8"
+    INT4 = "int4"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoOptions:
     """Part of a clip: seconds from the first frame, a lower frame rate, every n-th frame.

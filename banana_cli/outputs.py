@@ -82,11 +82,12 @@ class Outputs:
             self.open(info, now.model)
         given = [kind for kind in self._job.kinds if prediction.of(kind) is not None]
         self._tally.written.update(given)
+        self._tally.attended += prediction.attention is not None
         for kind in given:  # a volume's surface and its slices lie differently
             if kind not in self._geometry:
                 self._geometry[kind] = sidecar.describe_geometry(frame.geometry)
         for writer in self._writers:
-            if writer.output.layer in given:
+            if writer.output.holds(prediction):
                 with writing(writer.output.path):
                     writer.sink.write(frame, prediction)
         seconds = time.perf_counter() - started
@@ -140,6 +141,7 @@ class Outputs:
                 states[writer.output.path.name] = cast(ResumableSink, writer.sink).checkpoint()
         tally = now.tally  # it was taken before the last frames were written
         tally.done, tally.written = self._tally.done, self._tally.written.copy()
+        tally.attended = self._tally.attended
         tally.seconds["encode"] = self._tally.seconds["encode"] + time.perf_counter() - started
         self._tally.seconds["encode"] = tally.seconds["encode"]
         facts: dict[str, Json] = {
@@ -162,8 +164,8 @@ class Outputs:
 
     def _finish(self, writer: Writer, info: SourceInfo, now: Standing, *, complete: bool) -> None:
         output = writer.output
-        if not self._tally.written[output.layer]:
-            message = f"no frame gives {output.layer.value}, so {output.path.name} is not written"
+        if not self._tally.frames_of(output):
+            message = f"no frame gives {output.word}, so {output.path.name} is not written"
             self._report(Notice(subject=self._subject, message=message))
             return
         started = time.perf_counter()
@@ -195,10 +197,10 @@ class Outputs:
             "software": SOFTWARE,
             "output": output.path.name,
             "bytes": atomic.bytes_of(writer.staged.part),
-            "layer": output.layer,
+            "layer": output.word,
             "format": output.format.name,
             "complete": complete,
-            "frames_done": tally.written[output.layer],
+            "frames_done": tally.frames_of(output),
             "frames_failed": tally.failed,
             "encoding": encoding,
             "input": sidecar.describe_input(self._job.item),
@@ -211,7 +213,7 @@ class Outputs:
             "notes": now.notes,
             "notices": list(info.notices),
         }
-        if output.layer is LayerKind.MASKS:
+        if output.layer is LayerKind.MASKS and not output.attention:
             facts["classes"] = sidecar.describe_classes(TABLE_OF[info.modality], self._settings.classes)
         return facts
 

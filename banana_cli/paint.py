@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from banana_cli import codec
 from banana_cli.adapter import Look
-from banana_cli.types import F32, U8, Bool, Depth, DepthKind, Frame, Layer, Mask, Normals, Unit
+from banana_cli.types import F32, U8, Attention, Bool, Depth, DepthKind, Frame, Layer, Mask, Normals, Unit
 
 _LEVELS: Final = 1024
 _TINT: Final = np.float32(0.45)
 _EDGE: Final = np.float32(0.35)
+_DIM: Final = np.float32(0.55)
+CELL_COLOURS: Final = {8: (255, 190, 40), 16: (60, 200, 220), 32: (120, 110, 200)}
+"""Borders of cells by the side of their token in network pixels: most effort is amber, least is violet."""
 _WARM = (
     (48, 18, 59), (70, 107, 227), (40, 187, 236), (49, 242, 153), (162, 252, 60),
     (237, 208, 58), (251, 128, 34), (210, 49, 5), (122, 4, 3),
@@ -70,6 +73,16 @@ def _edges(mask: Mask, part: tuple[slice, slice]) -> Bool:
     inside[:, :-1] |= ids[:, :-1] != ids[:, 1:]
     inside[:-1] |= ids[:-1] != ids[1:]
     return found & mask.valid
+
+
+def over_cells(picture: U8, attention: Attention) -> U8:
+    """A dimmed picture (H, W, 3) with the borders of the model's cells; untouched where it did not look."""
+    seen = attention.side > 0
+    blend = picture.copy()
+    blend[seen] = (picture[seen] * _DIM).astype(np.uint8)
+    for side, colour in CELL_COLOURS.items():
+        blend[attention.edge & (attention.side == side)] = colour
+    return blend
 
 
 def paint(layer: Layer, look: Look) -> U8:

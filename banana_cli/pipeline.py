@@ -23,10 +23,12 @@ from banana_cli.events import FrameFailed, InputFailed, InputStarted, Notice, Ou
 from banana_cli.jobs import LOOKS, NO_MODEL, SOFTWARE, Job, OnError, Output, Settings, Tally
 from banana_cli.options import Done, ReadOptions
 from banana_cli.outputs import Outputs, Standing
+from banana_cli.recall import Recall
 from banana_cli.types import Frame, Json, LayerKind, ModelFacts, Prediction
 from banana_cli.work import SEGMENT_FRAMES, Memory, Work
 
 READ_AHEAD = 2
+RECALL_PARTS = 4
 WRITE_BEHIND = 2
 __all__ = [
     "LOOKS",
@@ -241,6 +243,8 @@ class _Walk:
         self._notes: dict[str, Json] = {}
         self._handed = tally.done
         self._last: tuple[int, Standing] | None = None
+        self._folder: Work | None = None
+        self._recall: Recall | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -249,11 +253,21 @@ class _Walk:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lane.end(self._outputs.close(exc))
-        if self._work is not None and isinstance(exc, InputError):
-            self._work.clear()  # a second try would end in the same place
+        if self._recall is not None:
+            self._recall.close()
+        if isinstance(exc, InputError):
+            self._let_go()  # a second try would end in the same place
+
+    def _let_go(self) -> None:
+        """Remove what was kept for a later run."""
+        if self._recall is not None:
+            self._recall.close()
+        if self._folder is not None and (self._work is not None or self._recall is not None):
+            self._folder.clear()
 
     def keep(self, work: Work, past: _Past | None) -> None:
-        """Keep segments of a long clip in ``work``; go on from ``past``."""
+        """Keep segments of a long clip, or answers for a large scene, in ``work``; go on from ``past``."""
+        self._folder = work
         self._work = work if work.usable else None
         self._past = past
         if past is None:
@@ -287,8 +301,7 @@ class _Walk:
         info, now = self._info, self._standing()
         self._lane.do(lambda: self._outputs.finish(info, now, complete=lost is None))
         self._lane.wait()
-        if self._work is not None:
-            self._work.clear()
+        self._let_go()
         if lost is not None:
             raise lost
 
@@ -337,6 +350,8 @@ class _Walk:
         spent = time.perf_counter() - started - (self._tally.seconds["load"] - loaded)
         self._tally.seconds["infer"] += spent
         info, now, index = self._info, self._standing(), frame.provenance.index
+        if isinstance(message := frame.provenance.extra.get("notice"), str):
+            self._report(Notice(subject=self._subject, message=message))
         self._lane.do(lambda: self._outputs.write(info, frame, prediction, now, spent))
         self._handed += 1
         self._last = index, now
@@ -360,13 +375,45 @@ class _Walk:
         if kinds == {layer.kind for layer in measured}:
             return Prediction(layers=measured, tokens_kept=0.0, seconds={})
         self._model = self._load()
-        prediction = self._predictor.predict(frame, kinds)
+        prediction = self._recalled(frame, kinds) or self._answered(frame, kinds)
         self._tally.kept += prediction.tokens_kept
         self._tally.modelled += 1
         for stage, seconds in prediction.seconds.items():
             self._tally.seconds[f"infer.{stage}"] += seconds
         self._notes.update(prediction.notes)  # the last word on a clip counts (its focal length)
         return prediction
+
+    def _recalled(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction | None:
+        """What an earlier run was told of a part of a scene."""
+        if self._recall is None and self._is_large(frame):
+            self._recall = self._begin_recall()
+        known = self._recall.get(frame, kinds) if self._recall is not None else None
+        if known is not None:
+            self._tally.seconds["infer"] += sum(known.seconds.values())
+        return known
+
+    def _answered(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction:
+        prediction, recall = self._predictor.predict(frame, kinds), self._recall
+        if recall is not None:
+            self._lane.do(lambda: recall.put(frame, prediction))
+        return prediction
+
+    def _is_large(self, frame: Frame) -> bool:
+        """Whether a frame is a part of a scene that takes long enough to be worth keeping answers for."""
+        parts = self._info.frames if self._info is not None else None
+        return frame.provenance.scene_shape is not None and (parts or 0) >= RECALL_PARTS
+
+    def _begin_recall(self) -> Recall | None:
+        shown = any(output.attention for output in self._job.outputs)  # which is not kept with the answers
+        if self._folder is None or self._settings.live or shown:
+            return None
+        model = sidecar.to_json(sidecar.describe_model(self._model))
+        about: dict[str, Json] = {"model": model, "kinds": sidecar.to_json(self._job.kinds)}
+        recall = self._folder.recall(about, resume=self._settings.resume)
+        if recall:
+            message = f"goes on where an earlier run was: {len(recall)} of its parts are answered"
+            self._report(Notice(subject=self._subject, message=message))
+        return recall
 
     def _load(self) -> ModelFacts:
         """The model's facts; the first time it is loaded for them, which is a stage of its own."""

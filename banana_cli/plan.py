@@ -12,6 +12,7 @@ from banana_cli import atomic, sidecar
 from banana_cli.adapter import SinkFormat, SourceInfo
 from banana_cli.errors import BananaError, InputError, OutputError, UsageError
 from banana_cli.inputs import Found
+from banana_cli.jobs import ATTENTION
 from banana_cli.options import ReadOptions
 from banana_cli.pipeline import Job, Output
 from banana_cli.types import Json, LayerKind
@@ -29,12 +30,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the user asked of every input; ``weights_sha256`` of the weights that would answer, if known."""
+    """What the user asked of every input; ``weights_sha256`` of the weights that would answer, if known.
+
+    ``attention``: also a picture of where the tokens went.
+    """
 
     layers: tuple[LayerKind, ...]
     formats: tuple[str, ...] = ()
     overwrite: bool = False
     resume: bool = False
+    attention: bool = False
     options: Mapping[str, Json] | None = None
     weights_sha256: str | None = None
 
@@ -90,6 +95,22 @@ def outputs_of(opened: Opened, wish: Wish, target: Target, formats: Mapping[str,
             name = f"{item.stem}.{layer.value}{chosen.suffix(layer, info)}"
             outputs.append(Output(layer=layer, format=chosen, path=target.folder / item.folder / name))
     return outputs
+
+
+def _attention(opened: Opened, layer: LayerKind, target: Target, formats: Mapping[str, SinkFormat]) -> Output:
+    """The picture of where the tokens went: in the first format, named as formats of it are, that fits."""
+    item, info = opened.found.item, opened.info
+    offered = (f for name, f in sorted(formats.items(), reverse=True) if name.split("-")[0] == ATTENTION)
+    fitting = [f for f in offered if info.domain in f.domains and _takes(f, layer, info)]
+    if not fitting:
+        raise UsageError(
+            f"cannot be shown of this {info.kind}",
+            subject=f"--attention ({item.subject})",
+            remedy="leave it out; scenes must not be too large for one picture",
+        )
+    folder = target.folder if target.file is not None else target.folder / item.folder
+    path = folder / f"{item.stem}.{ATTENTION}{fitting[0].suffix(layer, info)}"
+    return Output(layer=layer, format=fitting[0], path=path, attention=True)
 
 
 def lacking(opened: Opened, wish: Wish) -> str | None:
@@ -276,4 +297,6 @@ def job_of(
         outputs = outputs_of(opened, wish, target, formats)
     else:
         outputs = [to_file(opened, wish, target.file, formats, inputs=inputs)]
+    if wish.attention:
+        outputs.append(_attention(opened, outputs[0].layer, target, formats))
     return Job(item=opened.found.item, adapter=opened.found.adapter, outputs=tuple(outputs))

@@ -106,6 +106,7 @@ def describe_model(model: ModelFacts) -> dict[str, Json]:
         "budget": to_json(model.budget),
         "precision": model.precision,
         "device": model.device,
+        "runtime": model.runtime,
         "peels": list(model.peels),
     }
 

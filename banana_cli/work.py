@@ -20,17 +20,18 @@ from numpy.typing import NDArray
 
 from banana_cli.atomic import writing
 from banana_cli.errors import OutputError
+from banana_cli.recall import Recall
 from banana_cli.types import Json
 
 SEGMENT_FRAMES = 250
 SCHEMA = "banana-work-1"
-_CHECKPOINT, _LOCK = "checkpoint.json", "lock"
+_CHECKPOINT, _ANSWERS, _LOCK = "checkpoint.json", "answers", "lock"
 _MOST_BYTES = 64 << 20
 Memory = Mapping[str, NDArray[np.generic]]
 
 
 class Work:
-    """The work folder of one job; ``hold`` it before use. Closed, it stays only if it holds a checkpoint."""
+    """The work folder of one job; ``hold`` it before use. Closed, it stays only if it is of use."""
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, Json], *, usable: bool = True) -> None:
         self.folder, self.usable = folder, usable
@@ -106,6 +107,14 @@ class Work:
         except (OSError, ValueError):
             return None
 
+    def recall(self, about: Mapping[str, Json], *, resume: bool) -> Recall | None:
+        """Answers for the parts of a scene, also those of an earlier run ``about`` the same; None if held."""
+        with suppress(OutputError):
+            self.hold()
+            whole = {**self._fingerprint, **about}
+            return Recall(self.folder / _ANSWERS, whole, resume=resume)
+        return None
+
     def empty(self) -> None:
         """Remove what an earlier run left; the folder stays held."""
         for path in self.folder.iterdir():
@@ -120,7 +129,7 @@ class Work:
 
     def close(self) -> None:
         """Leave the folder for a later ``--resume``, if it is of use for that."""
-        if self._lock is not None and not (self.folder / _CHECKPOINT).exists():
+        if self._lock is not None and not any((self.folder / n).exists() for n in (_CHECKPOINT, _ANSWERS)):
             self.clear()
         self._let_go()
 

@@ -12,7 +12,7 @@ import pytest
 from banana_cli import adapter
 from banana_cli.errors import ExitStatus
 
-VERBS = ("segment", "depth", "normals", "tile", "info", "decode")
+VERBS = ("segment", "depth", "normals", "tile", "info", "decode", "eval")
 HEAVY = "torch av cv2 rasterio highdicom pydicom nibabel PIL rich.progress banana_cli.infer".split()
 
 

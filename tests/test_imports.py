@@ -157,6 +157,15 @@ def test_nobody_imports_above_or_beside() -> None:
     assert [t for name, path in everything for t in trespasses(name, path, path.read_text())] == []
 
 
+def test_one_module_alone_knows_the_second_runtime() -> None:
+    found = [
+        name
+        for name, path in modules()
+        if any(t.split(".")[0] == "onnxruntime" for t in imported(name, path, path.read_text()))
+    ]
+    assert found == ["banana_cli.model.runtime_onnx"]
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [

@@ -17,6 +17,19 @@ MAX_PIXELS: Final = 80_000_000
 """Scenes up to this size are put together in memory (and open in Pillow without a warning)."""
 
 
+class CommonFormat:
+    """What formats for every domain and layer share: a name and an ending."""
+
+    name: str
+    ending: str
+    domains: frozenset[Domain] = frozenset(Domain)
+    layers: frozenset[LayerKind] = frozenset(LayerKind)
+
+    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
+        """The same for every layer and input."""
+        return self.ending
+
+
 def is_scene(info: SourceInfo) -> bool:
     """Whether frames are blocks of one picture."""
     return info.domain is Domain.SATELLITE

@@ -6,7 +6,10 @@ has one more axis in front, in the order in which its frames came; a scene is fi
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +19,11 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from banana_cli.adapter import Sink, SinkJob, SourceInfo
-from banana_cli.errors import OutputError
+from banana_cli.adapter import Sink, SinkJob, Stored
+from banana_cli.errors import InputError, OutputError, translate
 from banana_cli.types import (
     NO_CLASS,
     Depth,
-    Domain,
     Frame,
     Json,
     Layer,
@@ -30,7 +32,7 @@ from banana_cli.types import (
     Prediction,
 )
 
-from .canvas import is_many, is_scene, placed
+from .canvas import CommonFormat, is_many, is_scene, placed
 
 _FILL: Final[dict[LayerKind, float]] = {
     LayerKind.MASKS: NO_CLASS,
@@ -133,6 +135,10 @@ class _Scene:
         _write_header(self._file, (*self._planes, *self._shape), values.dtype)
         self._start = self._file.tell()
         left = math.prod((*self._planes, *self._shape))
+        _refuse_full(Path(self._file.name).parent, left * values.itemsize)
+        if not self._fill:
+            self._file.truncate(self._start + left * values.itemsize)
+            return
         piece = np.full(min(left, _FILL_BYTES // values.itemsize), self._fill, values.dtype).tobytes()
         while left > 0:
             self._file.write(piece[: left * values.itemsize])
@@ -141,6 +147,12 @@ class _Scene:
     def close(self) -> tuple[int, ...]:
         """Nothing is left to do."""
         return (*self._planes, *self._shape)
+
+
+def _refuse_full(folder: Path, size: int) -> None:
+    """OSError where an array will not fit on the disk: before hours of work, not after."""
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
@@ -174,22 +186,26 @@ class _NpySink:
         return {**self._facts, "shape": shape}
 
 
-class NpyFormat:
+class NpyFormat(CommonFormat):
     """The format "npy"."""
 
-    name: str = "npy"
-    domains: frozenset[Domain] = frozenset(Domain)
-    layers: frozenset[LayerKind] = frozenset(LayerKind)
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Always ".npy"."""
-        return ".npy"
+    name = "npy"
+    ending = ".npy"
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
         """Write one array file."""
         with part.open("wb") as file:
             yield _NpySink(cast(BinaryIO, file), job)
+
+    def stored(self, path: Path) -> Stored:
+        """The array, not yet in memory. InputError if it is none of numbers."""
+        remedy = "save it with numpy.save, as numbers"
+        with translate(OSError, ValueError, EOFError, to=InputError, subject=str(path), remedy=remedy):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+                raise ValueError("holds no array of numbers")
+            return Stored(numbers=array)
 
 
 NPY = NpyFormat()

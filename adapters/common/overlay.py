@@ -1,19 +1,19 @@
-"""Pictures for people: masks over the picture with their edges, depth and normals beside it."""
+"""Pictures for people: masks over the picture with their edges, depth and normals beside it, attention."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from banana_cli.adapter import Sink, SinkJob, SourceInfo
-from banana_cli.errors import OutputError
-from banana_cli.paint import over, paint_frame
+from banana_cli.errors import OutputError, UsageError
+from banana_cli.paint import over, over_cells, paint_frame
 from banana_cli.types import U8, Domain, Frame, Json, Layer, LayerKind, Mask, Prediction
 
-from .canvas import Canvas, frame_name, is_many, is_scene, placed, refuse_large
+from .canvas import MAX_PIXELS, Canvas, frame_name, is_many, is_scene, placed, refuse_large
 
 
 def compose(frame: Frame, layer: Layer, colours: U8) -> U8:
@@ -24,11 +24,25 @@ def compose(frame: Frame, layer: Layer, colours: U8) -> U8:
     return np.concatenate([picture, colours], axis=1)
 
 
+Show = Callable[[SinkJob, Frame, Prediction], U8 | None]
+"""A prediction as a picture; None if it has nothing to show."""
+
+
+def _overlay(job: SinkJob, frame: Frame, prediction: Prediction) -> U8 | None:
+    layer = prediction.of(job.layer)
+    return None if layer is None else compose(frame, layer, job.tasks[job.layer].paint(layer, job.look))
+
+
+def _attention(job: SinkJob, frame: Frame, prediction: Prediction) -> U8 | None:
+    told = prediction.attention
+    return None if told is None else over_cells(paint_frame(frame), told)
+
+
 class _OverlaySink:
     """Pictures, each written as it comes; blocks of a scene are gathered first."""
 
-    def __init__(self, part: Path, job: SinkJob) -> None:
-        self._part, self._job = part, job
+    def __init__(self, part: Path, job: SinkJob, show: Show) -> None:
+        self._part, self._job, self._show = part, job, show
         self._many = is_many(job.info, job.layer)
         self._halves: list[Canvas] = []
         self._count = 0
@@ -37,10 +51,9 @@ class _OverlaySink:
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """Take one frame; OutputError if there is only room for one."""
-        layer = prediction.of(self._job.layer)
-        if layer is None:
+        picture = self._show(self._job, frame, prediction)
+        if picture is None:
             return
-        picture = compose(frame, layer, self._job.tasks[self._job.layer].paint(layer, self._job.look))
         self._count += 1
         if is_scene(self._job.info):
             self._gather(frame, picture)
@@ -89,7 +102,31 @@ class OverlayFormat:
     def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
         """Write a file or a folder; OutputError for a scene that is too large."""
         refuse_large(job.info, part)
-        yield _OverlaySink(part, job)
+        yield _OverlaySink(part, job, _overlay)
 
 
+class AttentionFormat:
+    """What ``--attention`` writes: no layer, so ``--format`` cannot ask for it."""
+
+    name: str = "attention"
+    domains: frozenset[Domain] = frozenset(Domain)
+    layers: frozenset[LayerKind] = frozenset()
+
+    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
+        """ ".png", or "" for the folder of a series. UsageError for a scene that is too large."""
+        if is_scene(info) and info.shape[0] * info.shape[1] > MAX_PIXELS:
+            raise UsageError(
+                "is too large a scene for one picture",
+                subject=info.item.subject,
+                remedy="leave --attention out",
+            )
+        return "" if is_many(info, layer) else ".png"
+
+    @contextmanager
+    def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
+        """Write a file or a folder."""
+        yield _OverlaySink(part, job, _attention)
+
+
+ATTENTION = AttentionFormat()
 OVERLAY = OverlayFormat()

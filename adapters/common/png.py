@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banana_cli import codec
-from banana_cli.adapter import Sink, SinkJob, SourceInfo
+from banana_cli.adapter import Sink, SinkJob, SourceInfo, Stored
 from banana_cli.errors import InputError, OutputError
 from banana_cli.types import NO_CLASS, U8, Depth, Domain, Frame, Json, Layer, LayerKind, Mask, Prediction
 
@@ -78,15 +78,32 @@ def decode(path: Path, facts: Mapping[str, Json] | None = None) -> Layer:
 
     InputError if the file is no picture of ours, or does not fit the facts.
     """
+    with _opened(path, "decode a PNG that banana wrote, or keep its sidecar beside it") as picture:
+        own = facts or _own_facts(picture)
+        if not own:
+            raise ValueError("the picture says nothing of its code")
+        return codec.decode_picture(_numbers(picture, ("P", "RGB", "I;16")), own)
+
+
+def stored(path: Path) -> Stored:
+    """The numbers of any PNG: one band of 8 or 16 bits, indices of a palette, or RGB; else an InputError."""
+    with _opened(path, "store class ids in 8 bits, depth in 16, normals in RGB") as picture:
+        numbers = _numbers(picture, ("1", "L", "P", "RGB", "I;16", "I"))
+        wide = picture.mode == "I"  # what older versions of Pillow make of 16 bits
+        return Stored(numbers=numbers.astype(np.uint16) if wide else numbers, facts=_own_facts(picture))
+
+
+@contextmanager
+def _opened(path: Path, remedy: str) -> Iterator[Image.Image]:
+    """The picture; what goes wrong with it becomes an InputError."""
     from PIL import Image, UnidentifiedImageError
 
-    remedy = "decode a PNG that banana wrote, or keep its sidecar beside it"
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG",)) as picture:
-                return codec.decode_picture(_numbers(picture), facts or _own_facts(picture))
+                yield picture
     except (OSError, UnidentifiedImageError, SyntaxError, RecursionError, *bombs) as exc:
         raise InputError(f"cannot be read ({exc})", subject=str(path), remedy=remedy) from exc
     except ValueError as exc:
@@ -94,15 +111,14 @@ def decode(path: Path, facts: Mapping[str, Json] | None = None) -> Layer:
 
 
 def _own_facts(picture: Image.Image) -> dict[str, Json]:
+    """What the picture itself says of its code, {} for a stranger's."""
     text = picture.info.get(TEXT_KEY)
     facts = json.loads(text) if isinstance(text, str) else None
-    if not isinstance(facts, dict):
-        raise ValueError("the picture says nothing of its code")
-    return facts
+    return facts if isinstance(facts, dict) else {}
 
 
-def _numbers(picture: Image.Image) -> NDArray[Any]:
-    if picture.mode not in ("P", "RGB", "I;16"):
+def _numbers(picture: Image.Image, modes: tuple[str, ...]) -> NDArray[Any]:
+    if picture.mode not in modes:
         raise ValueError(f"a picture of mode {picture.mode} is none of ours")
     return np.asarray(picture)
 
@@ -177,6 +193,10 @@ class PngFormat:
     def decode(self, path: Path, facts: Mapping[str, Json]) -> Layer:
         """The layer of one picture, by ``facts`` or, without any, by its own. InputError if it is none."""
         return decode(path, facts)
+
+    def stored(self, path: Path) -> Stored:
+        """As ``stored``."""
+        return stored(path)
 
 
 PNG = PngFormat()

@@ -19,21 +19,25 @@ from typing import Final, Protocol, TextIO
 import numpy as np
 
 from banana_cli import codec
-from banana_cli.adapter import Sink, SinkJob, SourceInfo
+from banana_cli.adapter import Sink, SinkJob
 from banana_cli.types import (
+    F64,
     ClassTable,
     Depth,
     Domain,
     Frame,
+    Geometry,
     Json,
     Layer,
     LayerKind,
     Mask,
     Normals,
     Prediction,
+    Surveyed,
+    Unit,
 )
 
-from .canvas import is_scene, placed
+from .canvas import CommonFormat, is_scene, placed
 
 Cell = str | int | float
 _WHERE: Final = ("frame", "time_s")
@@ -46,6 +50,7 @@ _COLUMNS: Final[dict[LayerKind, tuple[str, ...]]] = {
 }  # fmt: skip
 _OF_SCANS: Final = ("volume_ml", "mean", "mean_unit")
 _ALL: Final = "all"
+_CELL_PX: Final = 256
 _CODES: Final = 65536
 _TILTS: Final = 3600  # twentieths of a degree from the viewer
 
@@ -98,8 +103,12 @@ class MaskCount:
         self._pixels += found
         self._frames += 1
         self._seen += int(np.count_nonzero(frame.valid[part]))
+        surveyed = self._surveyed(layer, frame.geometry, part)
         pitch = frame.geometry.pitch()
-        if pitch is not None:
+        if surveyed is not None:
+            self._area += surveyed
+            self._unit = f"{Unit.METRE.value}2"
+        elif pitch is not None:
             self._area += found * abs(pitch.row * pitch.col)
             self._unit = f"{pitch.unit.value}2"
             thick = frame.provenance.extra.get("extent_mm")
@@ -108,6 +117,19 @@ class MaskCount:
             values = frame.pixels[0][part][valid]
             self._sum += np.bincount(ids, weights=values, minlength=256)[: len(self._table)]
             self._value_unit = frame.bands[0].unit
+
+    def _surveyed(self, mask: Mask, geometry: Geometry, part: tuple[slice, slice]) -> F64 | None:
+        """True areas of the classes in a part, in m2; None where pixels are of one size, or of none."""
+        edges = [[*range(s.start, s.stop, _CELL_PX), s.stop] for s in part]
+        areas = geometry.areas(*edges) if isinstance(geometry, Surveyed) else None
+        if areas is None:
+            return None
+        total = np.zeros(len(self._table), np.float64)
+        for (i, j), area in np.ndenumerate(areas):
+            cell = tuple(slice(axis[k], axis[k + 1]) for axis, k in zip(edges, (i, j), strict=True))
+            ids, valid = mask.ids[cell], mask.valid[cell]
+            total += np.bincount(ids[valid], minlength=256)[: len(total)] * (area / ids.size)
+        return total
 
     @property
     def _many_slices(self) -> bool:
@@ -267,16 +289,11 @@ def columns(job: SinkJob) -> tuple[str, ...]:
     return _WHERE + _COLUMNS[job.layer] + (_OF_SCANS if scan else ())
 
 
-class CsvFormat:
+class CsvFormat(CommonFormat):
     """The format "csv"."""
 
-    name: str = "csv"
-    domains: frozenset[Domain] = frozenset(Domain)
-    layers: frozenset[LayerKind] = frozenset(LayerKind)
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Always ".csv"."""
-        return ".csv"
+    name = "csv"
+    ending = ".csv"
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:
@@ -287,16 +304,11 @@ class CsvFormat:
             yield _TableSink(job, lambda row: out.writerow(map(number, row)))
 
 
-class JsonFormat:
+class JsonFormat(CommonFormat):
     """The format "json": the same table as a list of objects."""
 
-    name: str = "json"
-    domains: frozenset[Domain] = frozenset(Domain)
-    layers: frozenset[LayerKind] = frozenset(LayerKind)
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Never ".json" alone: that is a sidecar's."""
-        return ".stats.json"
+    name = "json"
+    ending = ".stats.json"  # ".json" alone is a sidecar's
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[Sink]:

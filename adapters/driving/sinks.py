@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from banana_cli.codec import (
     normals_facts,
 )
 from banana_cli.errors import UsageError
+from banana_cli.paint import over_cells
 from banana_cli.types import U8, Depth, Domain, Frame, Json, Layer, LayerKind, Mask, Prediction
 
 from .info import VideoInfo, View
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _DOMAINS = frozenset({Domain.DRIVING})
 _LAYERS = frozenset(LayerKind)
+Paint = Callable[[Frame, Prediction], U8 | None]
 
 
 def video_info(info: SourceInfo, name: str) -> VideoInfo:
@@ -39,6 +42,18 @@ def video_info(info: SourceInfo, name: str) -> VideoInfo:
             remedy="use --format png",
         )
     return info
+
+
+def followed(info: SourceInfo, name: str) -> VideoInfo:
+    """A clip whose things can be followed. UsageError if it is none, or its frames are to stand alone."""
+    clip = video_info(info, name)
+    if not clip.part.steady:
+        raise UsageError(
+            f"format {name} follows things from frame to frame, --no-steady takes each alone",
+            subject=info.item.subject,
+            remedy="leave one of them out",
+        )
+    return clip
 
 
 class _ViewSink:
@@ -71,6 +86,47 @@ class _ViewSink:
     def finish(self) -> dict[str, Json]:
         """Complete the clip."""
         return {"encoding": "view", "view": self._view.value, **self._writer.finish(), **self._values}
+
+
+class _PaintedSink:
+    """Writes pictures that ``paint`` makes of a frame and its answer; None is passed over."""
+
+    def __init__(
+        self, name: str, paint: Paint, writer: ClipWriter, job: SinkJob, values: dict[str, Json] | None = None
+    ) -> None:
+        self._name, self._paint, self._writer = name, paint, writer
+
+    def write(self, frame: Frame, prediction: Prediction) -> None:
+        """Add one frame."""
+        picture = self._paint(frame, prediction)
+        if picture is not None:
+            self._writer.write(picture, frame)
+
+    def checkpoint(self) -> dict[str, Json]:
+        """End a segment."""
+        return {**self._writer.checkpoint(), "values": {}}
+
+    def finish(self) -> dict[str, Json]:
+        """Complete the clip."""
+        return {"encoding": "view", "view": self._name, **self._writer.finish()}
+
+
+def _paint_cells(frame: Frame, prediction: Prediction) -> U8 | None:
+    """Where the tokens went."""
+    if prediction.attention is None:
+        return None
+    from .views import picture_of
+
+    return over_cells(picture_of(frame), prediction.attention)
+
+
+def _paint_tracks(frame: Frame, prediction: Prediction) -> U8 | None:
+    """Things in the colours of their numbers."""
+    if prediction.instances is None:
+        return None
+    from .views import over_tracks, picture_of
+
+    return over_tracks(picture_of(frame), prediction.instances)
 
 
 class _ExactSink:
@@ -132,10 +188,31 @@ def _clip(
         writer.close()
 
 
-class Mp4Format:
-    """H.264 in mp4: plays everywhere; the colours are a view, not the values."""
+class ClipFormat(ABC):
+    """What all formats of clips have in common."""
 
     domains = _DOMAINS
+
+    def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
+        """Write to ``part``."""
+        return self._open(part, job, None, None)
+
+    def resume(
+        self, part: Path, job: SinkJob, work: Path, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        """The same, with what was made so far in ``work`` until the end."""
+        return self._open(part, job, work, state)
+
+    @abstractmethod
+    def _open(
+        self, part: Path, job: SinkJob, work: Path | None, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        """Both; ``work`` None: nothing needs to outlive a kill."""
+
+
+class Mp4Format(ClipFormat):
+    """H.264 in mp4: plays everywhere; the colours are a view, not the values."""
+
     layers = _LAYERS
     live = True
 
@@ -148,16 +225,6 @@ class Mp4Format:
         video_info(info, self.name)
         return ".mp4" if self._view is View.ALONE else f".{self._view.value}.mp4"
 
-    def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
-        """Write a clip to ``part``."""
-        return self._open(part, job, None, None)
-
-    def resume(
-        self, part: Path, job: SinkJob, work: Path, state: Mapping[str, Json] | None
-    ) -> AbstractContextManager[ResumableSink]:
-        """The same, with the coded pictures in ``work`` until the end."""
-        return self._open(part, job, work, state)
-
     def _open(
         self, part: Path, job: SinkJob, work: Path | None, state: Mapping[str, Json] | None
     ) -> AbstractContextManager[ResumableSink]:
@@ -167,27 +234,45 @@ class Mp4Format:
         return _clip(part, job, self.name, coding, partial(_ViewSink, self._view), work=work, state=state)
 
 
-class MkvFormat:
+class PaintedMp4Format(ClipFormat):
+    """H.264 in mp4 of pictures that are painted of no single layer."""
+
+    live = True
+
+    def __init__(
+        self, name: str, view: str, paint: Paint, *, things: bool, layers: Iterable[LayerKind]
+    ) -> None:
+        """``view``: the word before the ending or ""; without ``layers`` no --format can ask for it."""
+        self.name, self._view, self._paint, self.things = name, view, paint, things
+        self.layers = frozenset(layers)
+
+    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
+        """``.mp4`` after the view's name. UsageError if the input is no clip."""
+        if self.things:
+            followed(info, self.name)
+        else:
+            video_info(info, self.name)
+        return f".{self._view}.mp4" if self._view else ".mp4"
+
+    def _open(
+        self, part: Path, job: SinkJob, work: Path | None, state: Mapping[str, Json] | None
+    ) -> AbstractContextManager[ResumableSink]:
+        from .mux import h264
+
+        sink = partial(_PaintedSink, self._view or self.name.split("-")[0], self._paint)
+        return _clip(part, job, self.name, h264(job.info.shape, live=job.live), sink, work=work, state=state)
+
+
+class MkvFormat(ClipFormat):
     """FFV1 in Matroska: the pictures decode bit for bit, and from them the layer's values."""
 
     name = "mkv"
-    domains = _DOMAINS
     layers = _LAYERS
 
     def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
         """Always ``.mkv``. UsageError if the input is no clip."""
         video_info(info, self.name)
         return ".mkv"
-
-    def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
-        """Write a clip to ``part``."""
-        return self._open(part, job, None, None)
-
-    def resume(
-        self, part: Path, job: SinkJob, work: Path, state: Mapping[str, Json] | None
-    ) -> AbstractContextManager[ResumableSink]:
-        """The same, with the coded pictures in ``work`` until the end."""
-        return self._open(part, job, work, state)
 
     def _open(
         self, part: Path, job: SinkJob, work: Path | None, state: Mapping[str, Json] | None
@@ -197,11 +282,10 @@ class MkvFormat:
         return _clip(part, job, self.name, ffv1(), _ExactSink, work=work, state=state)
 
 
-class FramesFormat:
+class FramesFormat(ClipFormat):
     """A folder of PNG pictures numbered by the source's frames, and an index with their times."""
 
     name = "frames"
-    domains = _DOMAINS
     layers = _LAYERS
     obeys = frozenset({"depth-encoding"})
 
@@ -210,18 +294,8 @@ class FramesFormat:
         video_info(info, self.name)
         return ""
 
-    def open(self, part: Path, job: SinkJob) -> AbstractContextManager[Sink]:
-        """Write pictures into the folder ``part``."""
-        return self._folder(part, job, None, None)
-
-    def resume(
-        self, part: Path, job: SinkJob, work: Path, state: Mapping[str, Json] | None
-    ) -> AbstractContextManager[ResumableSink]:
-        """The same, with the pictures in ``work`` until the end."""
-        return self._folder(part, job, work, state)
-
     @contextmanager
-    def _folder(
+    def _open(
         self, part: Path, job: SinkJob, work: Path | None, state: Mapping[str, Json] | None
     ) -> Iterator[ResumableSink]:
         from .frames import FolderSink
@@ -234,5 +308,7 @@ class FramesFormat:
 MP4 = Mp4Format(View.ALONE)
 MP4_OVERLAY = Mp4Format(View.OVERLAY)
 MP4_BESIDE = Mp4Format(View.BESIDE)
+MP4_TRACKS = PaintedMp4Format("mp4-tracks", "tracks", _paint_tracks, things=True, layers=(LayerKind.MASKS,))
+ATTENTION_MP4 = PaintedMp4Format("attention-mp4", "", _paint_cells, things=False, layers=())
 MKV = MkvFormat()
 FRAMES = FramesFormat()

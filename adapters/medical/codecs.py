@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import convert_color_space
+from pydicom.uid import UID
 
 from .codestream import claim
 from .header import Header
@@ -15,7 +18,9 @@ from .header import Header
 Stored = NDArray[np.generic]
 Decoder = Callable[[bytes, Header, str], Stored]
 
-_JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 53, 55, 57, 70))
+_LOSSY_JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51))
+_JPEG = _LOSSY_JPEG | frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (53, 55, 57, 70))
+_EXACT = "pylibjpeg"  # pydicom's door to libjpeg, open where the extra `dicom-exact` (GPL) is installed
 _DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _RGB_IDS = (b"RGB", b"rgb")
 # Named, as pydicom would otherwise take GDCM where it is installed, which ends the process over damaged data.
@@ -33,6 +38,13 @@ def find(syntax: str) -> Decoder | None:
     return _jpeg if syntax in _JPEG else None
 
 
+def jpeg_decoder(syntax: str) -> str:
+    """Who decodes lossy JPEG here, as no two round alike; "" for other syntaxes."""
+    if syntax not in _LOSSY_JPEG:
+        return ""
+    return "libjpeg" if _EXACT in get_decoder(UID(syntax)).available_plugins else "libjpeg-turbo"
+
+
 def _deflated(data: bytes, h: Header, syntax: str) -> Stored:
     samples = h.samples * h.rows * h.columns
     raw = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, -(-h.bits[0] * samples // 8) + 1)
@@ -44,18 +56,49 @@ def _deflated(data: bytes, h: Header, syntax: str) -> Stored:
 
 
 def _jpeg(data: bytes, h: Header, syntax: str) -> Stored:
-    """Every process of JPEG, lossy and lossless, 8 to 16 bits, by libjpeg-turbo."""
-    from imagecodecs import jpeg8_decode  # loads slowly, and few pictures need it
-
+    """Every process of JPEG, lossy and lossless, 8 to 16 bits."""
     if b"\xff\xd9" not in data[-16:]:
         raise ValueError("the JPEG picture has no end")  # its rest would come out grey
+    picture = _by_libjpeg(data, h, syntax) if jpeg_decoder(syntax) == "libjpeg" else None
+    if picture is None:
+        picture = _by_turbo(data, h)
+    return _rgb(picture, data, h, syntax) if h.samples == 3 else picture
+
+
+def _by_libjpeg(data: bytes, h: Header, syntax: str) -> Stored | None:
+    """Stored values; None where it refuses what others read."""
+    try:
+        decoded = get_decoder(UID(syntax)).as_array(
+            encapsulate([data], has_bot=False),
+            index=0,
+            raw=True,
+            decoding_plugin=_EXACT,
+            rows=h.rows,
+            columns=h.columns,
+            number_of_frames=1,
+            samples_per_pixel=h.samples,
+            planar_configuration=0,
+            photometric_interpretation=h.photometric,
+            bits_allocated=h.bits[0],
+            bits_stored=h.bits[1],
+            pixel_representation=int(h.signed),
+            pixel_keyword="PixelData",
+        )
+    except (RuntimeError, ValueError, AttributeError):
+        return None
+    picture: Stored = decoded[0]
+    return picture
+
+
+def _by_turbo(data: bytes, h: Header) -> Stored:
+    """Stored values, colours as they are stored."""
+    from imagecodecs import jpeg8_decode  # loads slowly, and few pictures need it
+
     colours = "YCBCR" if h.samples == 3 else None  # in and out alike: nothing is converted
     picture: Stored = jpeg8_decode(data, colorspace=colours, outcolorspace=colours)
     if picture.shape != _shape(h) or picture.dtype.itemsize * 8 > h.bits[0]:
         raise ValueError(f"the JPEG picture is {picture.dtype}{picture.shape}")
-    if h.samples == 3:
-        return _rgb(picture, data, h, syntax)
-    return _bits_stored(picture.astype(f"<u{h.bits[0] // 8}"), h)
+    return picture if h.samples == 3 else _bits_stored(picture.astype(f"<u{h.bits[0] // 8}"), h)
 
 
 def _rgb(picture: Stored, data: bytes, h: Header, syntax: str) -> Stored:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import highdicom as hd
 import numpy as np
+from highdicom.image import is_multiframe_image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import (
     UID,
     CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
@@ -26,6 +30,7 @@ from banana_cli.types import Frame, Json, Modality
 
 from .elements import quiet
 from .geometry import Plane, Stack
+from .lossy import mark_lossy
 from .plan import MedicalInfo
 from .sinks import placeless
 
@@ -34,7 +39,15 @@ SERIAL = "0"
 ANONYMOUS = "ANONYMOUS"
 REMEDY = "choose --format npy or png"
 _PARAMETER = 64  # characters of a long string (LO)
-_CLASSES = {Modality.CT: CTImageStorage, Modality.MR: MRImageStorage}
+# of one picture a file, and of several
+_CLASSES: Mapping[bool, Mapping[Modality, UID]] = {
+    False: {Modality.CT: CTImageStorage, Modality.MR: MRImageStorage},
+    True: {Modality.CT: EnhancedCTImageStorage, Modality.MR: EnhancedMRImageStorage},
+}
+_OTHER_CLASSES = {
+    False: SecondaryCaptureImageStorage,
+    True: MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +107,7 @@ def _base(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    with quiet():
-        known = bool(sop_class) and UID(sop_class).name != sop_class
-    ds.SOPClassUID = sop_class if known else _CLASSES.get(info.modality, SecondaryCaptureImageStorage)
+    ds.SOPClassUID = _known_class(sop_class, info)
     ds.SOPInstanceUID = _uid(info, sop_uid, f"picture {k}")
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uids.study, uids.series
     ds.FrameOfReferenceUID = uids.place
@@ -106,7 +117,21 @@ def _base(info: MedicalInfo, k: int, uids: _Uids) -> Dataset:
         setattr(ds, keyword, None)
     ds.PositionReferenceIndicator = None
     ds.Rows, ds.Columns = info.matrix
+    mark_lossy(ds, info.references.lossy)
     return ds
+
+
+def _known_class(given: str, info: MedicalInfo) -> str:
+    """A picture's class, or one like it: highdicom's tables lack some, and some take no frames."""
+    several = len(info.planes) > 1 and len({uid for _, uid, _ in info.references.pictures}) == 1
+    probe = Dataset()
+    probe.SOPClassUID = given
+    try:
+        if is_multiframe_image(probe) or not several:
+            return given
+    except KeyError:
+        pass
+    return str(_CLASSES[several].get(info.modality, _OTHER_CLASSES[several]))
 
 
 def study_uid(info: MedicalInfo) -> str:
@@ -192,10 +217,22 @@ def plane_orientation(plane: Plane) -> hd.PlaneOrientationSequence:
 
 def save(ds: Dataset, part: Path, info: MedicalInfo) -> None:
     """Write an object; where --no-anonymize asked for it, with whose pictures these are."""
+    _restore_class(ds, info)
     for keyword, value in info.references.patient:
         ds.SpecificCharacterSet = "ISO_IR 192"
         setattr(ds, keyword, value)
     ds.save_as(part)
+
+
+def _restore_class(ds: Dataset, info: MedicalInfo) -> None:
+    """Let references name the sources' own class where another stood in for it."""
+    given = info.references.pictures[0][0] if info.references.pictures else ""
+    stand_in = _known_class(given, info)
+    if given == stand_in or not given or not UID(given).is_valid:
+        return
+    for element in ds.iterall():
+        if element.keyword == "ReferencedSOPClassUID" and element.value == stand_in:
+            element.value = given
 
 
 def equipment(job: SinkJob) -> list[hd.ContributingEquipment]:
@@ -209,6 +246,21 @@ def equipment(job: SinkJob) -> list[hd.ContributingEquipment]:
             contribution_description="For research, not a medical device",
         )
     ]
+
+
+def signed(job: SinkJob, series_number: int) -> dict[str, object]:
+    """What highdicom's segmentations and maps are told alike: UIDs of their own, and what made them."""
+    return {
+        "series_instance_uid": generate_uid(),
+        "series_number": series_number,
+        "sop_instance_uid": generate_uid(),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": job.model.name[:_PARAMETER],
+        "software_versions": versions(job),
+        "device_serial_number": SERIAL,
+        "contributing_equipment": equipment(job),
+    }
 
 
 def versions(job: SinkJob) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import pydicom
@@ -81,6 +82,28 @@ class Header:
         return self.samples == 3 or self.photometric == "PALETTE COLOR"
 
 
+@dataclass(slots=True)
+class _Bounded:
+    """A file that takes no more memory than it has bytes left, whatever length an element claims."""
+
+    file: BinaryIO
+    size: int
+
+    def read(self, size: int = -1) -> bytes:
+        """At most what is left."""
+        if size > _PIECE_BYTES:
+            size = min(size, max(self.size - self.file.tell(), 0))
+        return self.file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As a file's."""
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As a file's."""
+        return self.file.tell()
+
+
 def read_dataset(place: Place) -> Dataset:
     """The header of a file. InputError if it is no DICOM or cannot be parsed."""
     with parsing(str(place), "cannot be read"), place.open("rb") as file:
@@ -89,8 +112,9 @@ def read_dataset(place: Place) -> Dataset:
 
 def parsed(file: BinaryIO, place: Place) -> Dataset:
     """The data set before its pixels, where the file then stands; a deflated one is read whole."""
-    deflated = _check_inflated(file, place)
-    dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not deflated)
+    source = _Bounded(file, place.stat().st_size) if isinstance(place, Path) else file
+    deflated = _check_inflated(source, place)
+    dataset = pydicom.dcmread(source, force=True, stop_before_pixels=not deflated)
     if text(dataset.get("file_meta") or Dataset(), "MediaStorageSOPClassUID") == _DICOMDIR:
         raise ContentsError(
             "is a DICOMDIR, a table of contents without pictures",
@@ -102,7 +126,7 @@ def parsed(file: BinaryIO, place: Place) -> Dataset:
     return dataset
 
 
-def _check_inflated(file: BinaryIO, place: Place) -> bool:
+def _check_inflated(file: BinaryIO | _Bounded, place: Place) -> bool:
     """Whether a file is deflated: pydicom then inflates it whole, so InputError where it is too large."""
     meta = file.read(_META_BYTES)
     file.seek(0)

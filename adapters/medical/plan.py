@@ -15,12 +15,14 @@ from banana_cli.options import ReadOptions, ViewName
 from banana_cli.types import Domain, Json, LayerKind, Modality
 
 from .archive import Place
+from .codecs import jpeg_decoder
 from .directory import contents_of
 from .elements import hashed, number, numbers, quiet, text
 from .frames import transfer_syntax
 from .geometry import Plane, Stack, plane_of, stack_of
 from .header import ContentsError, Header, header_of, read_dataset
 from .levels import level_of
+from .lossy import Lossy, lossy_of
 from .pixels import check_claims, rescale_type, voi_window
 from .surface import ViewGrid, view_grid
 
@@ -66,6 +68,7 @@ class References:
     modality: str
     pictures: tuple[tuple[str, str, int], ...]
     """(SOP class, SOP instance, frame from 0) of each picture."""
+    lossy: Lossy | None = None
     patient: tuple[tuple[str, str], ...] = ()
     """Keyword and value of what tells whose pictures they are; () unless --no-anonymize asks for it."""
 
@@ -257,6 +260,7 @@ class _Planner:
             for_uid=h.for_uid,
             modality=h.modality,
             pictures=pictures,
+            lossy=lossy_of(self.ds, transfer_syntax(self.ds)),
             patient=() if self.options.dicom.anonymize else tuple((k, text(self.ds, k)) for k in _IDENTITY),
         )
 
@@ -268,14 +272,29 @@ class _Planner:
         size: tuple[float, float] | None,
         volume: bool,
     ) -> dict[str, Json]:
-        h, ds = self.h, self.ds
-        window = voi_window(ds, 0)
-        syntax = transfer_syntax(ds)
-        facts: dict[str, Json] = {
-            "modality": h.modality,
-            "read_as": modality.value,
-            "sop_class": UID(h.sop_class).name if h.sop_class else "",
+        facts: dict[str, Json] = {"modality": self.h.modality, "read_as": modality.value}
+        facts |= self.picture_facts(cells, size)
+        facts |= self.geometry_facts(cells, stack)
+        if not self.options.dicom.anonymize:
+            facts |= {
+                "study_uid": self.h.study_uid,
+                "series_uid": self.h.series_uid,
+                "frame_of_reference_uid": self.h.for_uid,
+            }
+        if volume:
+            facts["surface_view"] = self.options.dicom.view.value
+            facts["surface_of"] = self.options.dicom.surface
+            facts["layer_frames"] = {"masks": len(cells), "depth": 1, "normals": 1}
+        return facts
+
+    def picture_facts(self, cells: Sequence[Cell], size: tuple[float, float] | None) -> dict[str, Json]:
+        h = self.h
+        window, syntax = voi_window(self.ds, 0), transfer_syntax(self.ds)
+        decoder = jpeg_decoder(syntax)
+        return {
+            "sop_class": UID(h.sop_class).name if UID(h.sop_class).is_valid else "",
             "transfer_syntax": syntax.name,
+            **({"jpeg_decoder": decoder} if decoder else {}),
             "photometric": h.photometric,
             "rows": h.rows,
             "columns": h.columns,
@@ -289,18 +308,6 @@ class _Planner:
             "localizer": h.localizer,
             "voi_window": {"centre": window[0], "width": window[1]} if window else None,
         }
-        facts |= self.geometry_facts(cells, stack)
-        if not self.options.dicom.anonymize:
-            facts |= {
-                "study_uid": h.study_uid,
-                "series_uid": h.series_uid,
-                "frame_of_reference_uid": h.for_uid,
-            }
-        if volume:
-            facts["surface_view"] = self.options.dicom.view.value
-            facts["surface_of"] = self.options.dicom.surface
-            facts["layer_frames"] = {"masks": len(cells), "depth": 1, "normals": 1}
-        return facts
 
     def geometry_facts(self, cells: Sequence[Cell], stack: Stack | None) -> dict[str, Json]:
         facts: dict[str, Json] = {}

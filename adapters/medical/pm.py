@@ -8,26 +8,23 @@ import highdicom as hd
 import numpy as np
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import generate_uid
 
 from banana_cli.adapter import SinkJob
 from banana_cli.errors import OutputError
 from banana_cli.types import F32, Depth, DepthKind, Frame, Json, Prediction, Unit
 
 from .derived import (
-    MANUFACTURER,
-    SERIAL,
     Origin,
-    equipment,
+    made_by,
     medical_info,
     origin,
     pixel_measures,
     plane_orientation,
     plane_position,
     save,
+    signed,
     surface_facts,
     thickness_mm,
-    versions,
     writing,
 )
 from .geometry import PatientGeometry, Plane
@@ -79,17 +76,9 @@ class PmSink:
         values = np.stack([v for _, v, _ in self.maps])
         first = self.maps[0][0]
         low, high = _range(values)
-        return hd.pm.ParametricMap(
+        pm = hd.pm.ParametricMap(
             source_images=self.origin.images,
             pixel_array=values,
-            series_instance_uid=generate_uid(),
-            series_number=_SERIES,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=self.job.model.name,
-            software_versions=versions(self.job),
-            device_serial_number=SERIAL,
             contains_recognizable_visual_features=bool(self.facts),  # of a surface: it may be a face
             real_world_value_mappings=[self._mapping(low, high)],
             window_center=(low + high) / 2,
@@ -99,8 +88,10 @@ class PmSink:
             pixel_measures=pixel_measures(first, thickness_mm(self.info)),
             plane_orientation=plane_orientation(first),
             plane_positions=[plane_position(p) for p, _, _ in self.maps],
-            contributing_equipment=equipment(self.job),
+            **signed(self.job, _SERIES),
         )
+        pm.DerivationDescription = f"Depth by {made_by(self.job)}"
+        return pm
 
     def _mapping(self, low: float, high: float) -> hd.pm.RealWorldValueMapping:
         depth = self.maps[0][2]

@@ -36,6 +36,7 @@ from .derived import (
     writing,
 )
 from .geometry import PatientGeometry, Plane, same_grid
+from .lossy import mark_lossy
 
 _SERIES = {LayerKind.MASKS: 903, LayerKind.DEPTH: 904, LayerKind.NORMALS: 902}
 _NAMES = {
@@ -117,6 +118,7 @@ class ScSink:
         image.DerivationDescription = f"{_NAMES[self.job.layer]} by {made_by(self.job)}"
         image.BurnedInAnnotation = "YES" if self._shows_text() else "NO"
         image.RecognizableVisualFeatures = "YES" if self.facts else "NO"  # of a surface: it may be a face
+        mark_lossy(image, self.info.references.lossy)
         if plane is None:
             image.PatientOrientation = None
         if len(self.pictures) > 1:

@@ -7,24 +7,12 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 from pydicom.sr.coding import Code
-from pydicom.uid import generate_uid
 
 from banana_cli.adapter import SinkJob
 from banana_cli.classes import possible_ids
 from banana_cli.types import U8, ClassInfo, Frame, Json, Mask, Prediction
 
-from .derived import (
-    MANUFACTURER,
-    SERIAL,
-    Origin,
-    algorithm,
-    equipment,
-    medical_info,
-    origin,
-    save,
-    versions,
-    writing,
-)
+from .derived import Origin, algorithm, medical_info, origin, save, signed, writing
 
 _SERIES = 900  # above what scanners number their series
 _Kind = hd.seg.SegmentationTypeValues
@@ -59,18 +47,10 @@ class SegSink:
                 pixel_array=self.labels,
                 segmentation_type=self.kind,
                 segment_descriptions=[self._segment(k, c) for k, c in enumerate(self.classes, start=1)],
-                series_instance_uid=generate_uid(),
-                series_number=_SERIES,
-                sop_instance_uid=generate_uid(),
-                instance_number=1,
-                manufacturer=MANUFACTURER,
-                manufacturer_model_name=self.job.model.name,
-                software_versions=versions(self.job),
-                device_serial_number=SERIAL,
                 content_description="Masks by banana",
                 content_label="MASKS",
                 omit_empty_frames=bool(self.labels.any()),
-                contributing_equipment=equipment(self.job),
+                **signed(self.job, _SERIES),
             )
             save(segmentation, self.part, self.info)
         return {

@@ -27,11 +27,12 @@ from .geometry import PatientGeometry, Stack
 from .levels import otsu
 from .pixels import Physical
 from .plan import Cell, Plan
-from .surface import Surface, Volume, render
+from .surface import Surface, ViewGrid, Volume, render
 from .windows import sample
 
 MAX_VOXELS = 2**31  # int16 and one blurred copy: 8 GiB at the very most
 _REACH_HU = 700.0  # beyond this on either side of the level a voxel says nothing more of the surface
+_MOSTLY_CUT = 0.5  # of a surface
 _STEPS = 30_000  # an MR volume's range is spread over so many int16 steps
 
 Read = Callable[[Cell], Physical]
@@ -50,19 +51,6 @@ def surface_frame(plan: Plan, read: Read, index: int) -> Frame:
             subject=plan.info.item.subject,
             remedy="segment its slices instead",
         )
-    unit = plan.unit
-    facts: dict[str, Json] = {
-        "layers": [LayerKind.DEPTH.value, LayerKind.NORMALS.value],
-        "view": str(plan.info.facts["surface_view"]),
-        "surface": str(plan.info.facts["surface_of"]),
-        "threshold": round(threshold, 4),
-        "threshold_unit": unit,
-        "pitch_mm": grid.plane.spacing[0],
-        "rows_resampled": grid.rows_resampled,
-        "columns_resampled": grid.cols_resampled,
-        "resampling": "linear",
-        "cut_share": round(float(surface.cut.sum() / surface.hit.sum()), 4),
-    }
     return Frame(
         pixels=_shaded(surface)[None],
         valid=surface.hit,
@@ -72,9 +60,33 @@ def surface_frame(plan: Plan, read: Read, index: int) -> Frame:
         geometry=PatientGeometry(
             plane=grid.plane, frame_of_reference=hashed(plan.info.references.for_uid), slice_index=index
         ),
-        provenance=Provenance(source=plan.info.item.stem, index=index, extra=facts),
-        measured=(_depth(surface, threshold, unit), Normals(xyz=surface.normals, valid=surface.hit)),
+        provenance=Provenance(
+            source=plan.info.item.stem, index=index, extra=_facts(plan, grid, surface, threshold)
+        ),
+        measured=(_depth(surface, threshold, plan.unit), Normals(xyz=surface.normals, valid=surface.hit)),
     )
+
+
+def _facts(plan: Plan, grid: ViewGrid, surface: Surface, threshold: float) -> dict[str, Json]:
+    """How the surface was found; a notice where most of it is none of the patient's."""
+    cut = float(surface.cut.sum() / surface.hit.sum())
+    facts: dict[str, Json] = {
+        "layers": [LayerKind.DEPTH.value, LayerKind.NORMALS.value],
+        "view": str(plan.info.facts["surface_view"]),
+        "surface": str(plan.info.facts["surface_of"]),
+        "threshold": round(threshold, 4),
+        "threshold_unit": plan.unit,
+        "pitch_mm": grid.plane.spacing[0],
+        "rows_resampled": grid.rows_resampled,
+        "columns_resampled": grid.cols_resampled,
+        "resampling": "linear",
+        "cut_share": round(cut, 4),
+    }
+    if cut > _MOSTLY_CUT:
+        facts["notice"] = (
+            f"{cut:.0%} of what is seen is where the scan ends inside the body: another --view may show more"
+        )
+    return facts
 
 
 def _depth(surface: Surface, threshold: float, unit: str) -> Depth:

@@ -8,32 +8,33 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-from banana_cli.adapter import SinkJob, SourceInfo
+import numpy as np
+from numpy.typing import NDArray
+
+from banana_cli.adapter import SinkJob, Stored
 from banana_cli.atomic import final_name
 from banana_cli.codec import mask_facts
-from banana_cli.errors import OutputError, translate
-from banana_cli.types import ClassTable, Depth, Domain, Json, LayerKind
+from banana_cli.errors import InputError, OutputError, translate
+from banana_cli.types import NO_CLASS, ClassTable, Depth, Json, LayerKind
 
-from .gdal import WRITE_REMEDY, writing
-from .mosaic import Mosaic, MosaicSink, Product, mosaic
+from .content import Container
+from .gdal import WRITE_REMEDY, open_raster, reading, writing
+from .mosaic import Mosaic, MosaicSink, Product, SceneFormat, mosaic
 from .scene import json_number
 from .stac import write_item
 
 _BLOCK_PX: Final = 512
+MAX_STORED_PIXELS: Final = 1 << 28
+"""Rasters up to this size can be read back whole."""
 _INTEGER, _STRING = "0", "2"
 _NAME, _MIN_MAX, _RED, _GREEN, _BLUE = "2", "5", "6", "7", "8"
 
 
-class GeoTiffFormat:
+class GeoTiffFormat(SceneFormat):
     """Classes: paletted uint8, 255 = nodata. Heights: float32, NaN = nodata. Normals: 3 x float32, NaN."""
 
     name = "tif"
-    domains = frozenset({Domain.SATELLITE})
-    layers = frozenset(LayerKind)
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Always .tif."""
-        return ".tif"
+    ending = ".tif"
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[GeoTiffSink]:
@@ -41,8 +42,34 @@ class GeoTiffFormat:
         with mosaic(part, job) as made:
             yield GeoTiffSink(made, part)
 
+    def stored(self, path: Path) -> Stored:
+        """The values of any GeoTIFF of one or three bands; nodata becomes NaN, or 255 in 8 bits.
+
+        InputError if it is none, or too large to be held.
+        """
+        subject = str(path)
+        with reading(subject), open_raster(path, Container.TIFF, subject) as raster:
+            if raster.count not in (1, 3) or raster.width * raster.height > MAX_STORED_PIXELS:
+                raise InputError(
+                    f"holds {raster.count} bands of {raster.width} x {raster.height} pixels",
+                    subject=subject,
+                    remedy="name a file of one or three bands, or cut it into tiles",
+                )
+            numbers = raster.read(1) if raster.count == 1 else raster.read()
+            return Stored(numbers=_without_nodata(numbers, raster.nodata))
+
 
 TIF = GeoTiffFormat()
+
+
+def _without_nodata(numbers: NDArray[np.generic], nodata: float | None) -> NDArray[np.generic]:
+    if nodata is None or np.isnan(nodata):
+        return numbers
+    if numbers.dtype == np.uint8:
+        return np.where(numbers == nodata, np.uint8(NO_CLASS), numbers)
+    if numbers.dtype.kind == "f":
+        return np.where(numbers == numbers.dtype.type(nodata), numbers.dtype.type(np.nan), numbers)
+    return numbers
 
 
 class GeoTiffSink(MosaicSink):

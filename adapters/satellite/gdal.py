@@ -10,6 +10,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,9 +54,27 @@ def library_errors() -> tuple[type[BaseException], ...]:
     return (RasterioError, CPLE_BaseError, CRSError, OSError, ValueError, OverflowError, MemoryError)
 
 
+_REMOTE: Final[dict[str, object]] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_TIMEOUT": 60,
+    "GDAL_HTTP_CONNECTTIMEOUT": 20,
+    "GDAL_HTTP_MAX_RETRY": 3,
+    "GDAL_HTTP_RETRY_DELAY": 1,
+    "GDAL_HTTP_USERAGENT": "banana",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
+    "VSI_CACHE": True,
+}
+"""What differs for a file whose address the user named: it alone is fetched, nothing beside it."""
+
+
+def address(url: str) -> str:
+    """An address as GDAL names it."""
+    return f"/vsicurl/{url}"
+
+
 @contextmanager
-def gdal_env() -> Iterator[None]:
-    """GDAL with a bounded cache, no network, no Python in VRTs and nothing printed."""
+def gdal_env(url: str | None = None) -> Iterator[None]:
+    """GDAL with a bounded cache, no Python in VRTs and nothing printed; no network but for ``url``."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
     from rasterio.session import DummySession
@@ -66,14 +85,21 @@ def gdal_env() -> Iterator[None]:
         log.addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.Env(session=DummySession(), **_SETTINGS):
+        with rasterio.Env(session=DummySession(), **_settings(url)):
             yield
 
 
+def _settings(url: str | None) -> dict[str, object]:
+    if url is None:
+        return _SETTINGS
+    kept = {name: value for name, value in _SETTINGS.items() if name != "CPL_VSIL_CURL_ALLOWED_EXTENSIONS"}
+    return {**kept, **_REMOTE, "CPL_VSIL_CURL_ALLOWED_FILENAME": address(url)}
+
+
 @contextmanager
-def reading(subject: str) -> Iterator[None]:
+def reading(subject: str, url: str | None = None) -> Iterator[None]:
     """GDAL's environment, with everything that goes wrong inside turned into an InputError."""
-    with gdal_env():
+    with gdal_env(url):
         try:
             yield
         except library_errors() as exc:
@@ -88,6 +114,7 @@ def writing(subject: str, *, needs: int = 0) -> Iterator[None]:
     It seldom tells a full disk from other trouble, so the free space is compared with the bytes that
     the step ``needs``.
     """
+    _silence_libtiff()
     failures = _Failures()
     log = logging.getLogger("rasterio")
     log.addHandler(failures)
@@ -100,6 +127,19 @@ def writing(subject: str, *, needs: int = 0) -> Iterator[None]:
         log.removeHandler(failures)
     if failures.messages:
         raise _unwritten(plain(failures.messages[0], subject), subject, needs)
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Take the voice from the libtiff that rasterio brings: it prints, beside what it tells GDAL."""
+    import ctypes
+
+    import rasterio
+
+    package = Path(rasterio.__file__).parent
+    for path in (*package.parent.glob("rasterio.libs/libtiff*"), *package.glob(".dylibs/libtiff*")):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(str(path)).TIFFSetErrorHandler(None)
 
 
 def _unwritten(cause: str, subject: str, needs: int) -> OutputError:
@@ -144,14 +184,15 @@ def plain(text: str, subject: str) -> str:
     return (shorter or line)[:300]
 
 
-def open_raster(path: Path, container: Container, subject: str) -> Dataset:
-    """Open a local raster with its own driver only; InputError if it is broken or would not fit.
+def open_raster(path: Path | str, container: Container, subject: str) -> Dataset:
+    """Open a local raster (or GDAL's name of one) with its own driver only; InputError if it is of no use.
 
     The caller closes it. Must be called inside ``reading``.
     """
     import rasterio
 
-    dataset = rasterio.open(path.absolute(), driver=container.value)
+    name = path.absolute() if isinstance(path, Path) else path
+    dataset = rasterio.open(name, driver=container.value)
     try:
         _check_size(dataset, subject)
         _check_blocks(dataset, subject)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from banana_cli.adapter import SinkJob, SourceInfo
+from banana_cli.adapter import SinkJob
 from banana_cli.atomic import final_name
-from banana_cli.types import Domain, Json, LayerKind
+from banana_cli.types import Json, LayerKind
 
 from .database import new_database
 from .gdal import writing
 from .georef import IDENTITY, Georeference, crs_name
+from .mosaic import SceneFormat
 from .outlines import ABOUT, Collected, Outline, in_crs, reference_of
 from .scene import SceneInfo, bounds_of
 
@@ -66,21 +67,19 @@ _ALWAYS: Final = (
 )
 
 
-class GeoPackageFormat:
+class GeoPackageFormat(SceneFormat):
     """One row a connected region of one class; pixels with y upwards for a scene without a CRS."""
 
     name = "gpkg"
-    domains = frozenset({Domain.SATELLITE})
+    ending = ".gpkg"
     layers = frozenset({LayerKind.MASKS})
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Always .gpkg."""
-        return ".gpkg"
+    things = True
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[GeoPackageSink]:
-        """Collect in memory. OutputError if the scene is too large."""
-        yield GeoPackageSink(part, job)
+        """Collect beside ``part``."""
+        with ExitStack() as stack:
+            yield GeoPackageSink(part, job, stack)
 
 
 GPKG = GeoPackageFormat()
@@ -88,10 +87,6 @@ GPKG = GeoPackageFormat()
 
 class GeoPackageSink(Collected):
     """One GeoPackage being written."""
-
-    def __init__(self, part: Path, job: SinkJob) -> None:
-        super().__init__(job)
-        self._part = part
 
     def finish(self) -> dict[str, Json]:
         """Outline all regions and write them as rows of the table "masks"."""

@@ -9,15 +9,15 @@ from typing import Final
 
 import numpy as np
 
-from banana_cli.adapter import SinkJob, SourceInfo
+from banana_cli.adapter import SinkJob
 from banana_cli.errors import OutputError
-from banana_cli.types import F32, U8, Bool, Domain, Json, LayerKind, Pitch, Window
+from banana_cli.types import F32, U8, Bool, Json, LayerKind, Pitch, Window
 
 from .bands import gdal_window
 from .cog import to_cog
 from .gdal import Dataset, writing
 from .heights import normals_of
-from .mosaic import Mosaic, MosaicSink, Product, mosaic
+from .mosaic import Mosaic, MosaicSink, Product, SceneFormat, mosaic
 from .scene import SceneInfo
 
 _LIGHT: Final = np.array([-0.5, -0.5, -np.sqrt(0.5)], np.float32)
@@ -28,16 +28,12 @@ _PRODUCT: Final = Product(
 )
 
 
-class HillshadeFormat:
+class HillshadeFormat(SceneFormat):
     """8 bits, 0 = nodata, 1 = in shadow, 255 = square to the light; 181 is level ground."""
 
     name = "hillshade"
-    domains = frozenset({Domain.SATELLITE})
+    ending = ".hillshade.tif"
     layers = frozenset({LayerKind.DEPTH})
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Always .hillshade.tif."""
-        return ".hillshade.tif"
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[HillshadeSink]:

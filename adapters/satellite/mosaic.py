@@ -11,12 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from banana_cli.adapter import SinkJob
+from banana_cli.adapter import SinkJob, SourceInfo
 from banana_cli.atomic import final_name
 from banana_cli.types import (
     NO_CLASS,
     Depth,
     DepthKind,
+    Domain,
     Frame,
     Json,
     Layer,
@@ -35,6 +36,19 @@ from .scene import SceneInfo
 
 _BLOCK_PX: Final = 256
 _NORMAL_STEPS: Final = np.float32(4096.0)
+
+
+class SceneFormat:
+    """What all formats of scenes share: a name, an ending (of a file or a folder), and their layers."""
+
+    name: str
+    ending: str
+    domains = frozenset({Domain.SATELLITE})
+    layers = frozenset(LayerKind)
+
+    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
+        """The same for every layer and scene."""
+        return self.ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +109,21 @@ def restored(data: NDArray[Any], job: SinkJob, like: Layer | None) -> Layer:
 class Mosaic:
     """A layer of a whole scene, filled core by core. ``first`` is a layer that was put, for its unit."""
 
-    def __init__(self, path: Path, dataset: Dataset, job: SinkJob, subject: str) -> None:
+    def __init__(self, path: Path, dataset: Dataset, job: SinkJob, product: Product, subject: str) -> None:
         self.path = path
         self.job = job
         self.subject = subject
-        self.product = PRODUCTS[job.layer]
+        self.product = product
         self.first: Layer | None = None
         self._dataset = dataset
 
     def put(self, core: Window, layer: Layer, part: tuple[slice, slice]) -> None:
         """Store the ``part`` (rows, columns) of a layer at ``core`` of the scene."""
         self.first = self.first or layer
-        data = stored(layer)[:, *part]
+        self.fill(core, stored(layer)[:, *part])
+
+    def fill(self, core: Window, data: NDArray[np.generic]) -> None:
+        """Store (C, h, w) of the product's numbers at ``core`` of the scene."""
         with writing(self.subject):
             self._dataset.write(data, window=gdal_window(core))
 
@@ -116,6 +133,15 @@ class Mosaic:
             if isinstance(self.first, Depth):
                 self._dataset.units = ("" if self.first.unit is Unit.ONE else self.first.unit.value,)
             self._dataset.close()
+
+    @contextmanager
+    def reopened(self) -> Iterator[Dataset]:
+        """The complete file, for reading."""
+        import rasterio
+
+        self.close()
+        with rasterio.open(self.path) as dataset:
+            yield dataset
 
     def abandon(self) -> None:
         """Close whatever the state, and remove the file and what GDAL put beside it."""
@@ -130,24 +156,27 @@ class Mosaic:
 
 
 @contextmanager
-def mosaic(part: Path, job: SinkJob) -> Iterator[Mosaic]:
-    """A new mosaic in a file beside ``part``; the file is gone at the end, whatever happened."""
+def mosaic(part: Path, job: SinkJob, product: Product | None = None) -> Iterator[Mosaic]:
+    """A new mosaic in a file beside ``part``; the file is gone at the end, whatever happened.
+
+    ``product`` None: that of the job's layer.
+    """
     import rasterio
 
     path = part.with_name(part.name + ".mosaic")
     subject = str(final_name(part))
+    product = product or PRODUCTS[job.layer]
     with writing(subject):
-        dataset = rasterio.open(path, "w", **_creation(job))
-        _annotate(dataset, job)
-    made = Mosaic(path, dataset, job, subject)
+        dataset = rasterio.open(path, "w", **_creation(job, product))
+        _annotate(dataset, job, product)
+    made = Mosaic(path, dataset, job, product, subject)
     try:
         yield made
     finally:
         made.abandon()
 
 
-def _creation(job: SinkJob) -> dict[str, Any]:
-    product = PRODUCTS[job.layer]
+def _creation(job: SinkJob, product: Product) -> dict[str, Any]:
     height, width = job.info.shape
     return {
         "driver": "GTiff",
@@ -165,7 +194,7 @@ def _creation(job: SinkJob) -> dict[str, Any]:
         "predictor": product.predictor,
         "sparse_ok": True,
         "bigtiff": "IF_SAFER",
-        **({"photometric": "palette"} if job.layer is LayerKind.MASKS else {}),
+        **({"photometric": "palette"} if _is_classes(product) else {}),
         **(_place(job.info) if isinstance(job.info, SceneInfo) else {}),
     }
 
@@ -189,9 +218,13 @@ def _place(info: SceneInfo) -> dict[str, Any]:
     return place
 
 
-def _annotate(dataset: Dataset, job: SinkJob) -> None:
+def _is_classes(product: Product) -> bool:
+    return product is PRODUCTS[LayerKind.MASKS]
+
+
+def _annotate(dataset: Dataset, job: SinkJob, product: Product) -> None:
     """Palette, band names and where the picture comes from."""
-    for i, name in enumerate(PRODUCTS[job.layer].names, start=1):
+    for i, name in enumerate(product.names, start=1):
         dataset.set_band_description(i, name)
     tags = {
         "TIFFTAG_SOFTWARE": job.software,
@@ -203,7 +236,7 @@ def _annotate(dataset: Dataset, job: SinkJob) -> None:
     # GDAL moves control points by half a pixel when it writes them with "Point"
     if isinstance(job.info, SceneInfo) and job.info.area_or_point and not job.info.gcps:
         tags["AREA_OR_POINT"] = job.info.area_or_point
-    if job.layer is LayerKind.MASKS:
+    if _is_classes(product):
         dataset.write_colormap(1, colour_table(job))
         tags |= {f"BANANA_CLASS_{c.id}": c.name for c in job.table.classes}
     dataset.update_tags(**tags)

@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from banana_cli.adapter import SinkJob, SourceInfo
+from banana_cli.adapter import SinkJob
 from banana_cli.atomic import final_name
 from banana_cli.codec import is_height
 from banana_cli.errors import OutputError, translate
@@ -24,7 +25,6 @@ from banana_cli.types import (
     NO_CLASS,
     U8,
     Depth,
-    Domain,
     Frame,
     Json,
     Layer,
@@ -36,25 +36,23 @@ from banana_cli.types import (
 
 from .gdal import WRITE_REMEDY, gdal_env
 from .georef import lonlat
-from .mosaic import core_of
+from .mosaic import SceneFormat, core_of
 from .outlines import reference_of
 
+_PLACE: Final = re.compile("@(TITLE|GENERATOR|DATA|LIBRARY_JS|LIBRARY_CSS|MAP)@")
+_URL: Final = re.compile(r"url\([^)]*\)")
+LIBRARY: Final = "vendor/leaflet"
 MAX_SIDE_PX: Final = 2048
 _PLACES: Final = 9
 _OPACITY: Final = 0.6
 _NAMES: Final = {LayerKind.MASKS: "classes", LayerKind.DEPTH: "height", LayerKind.NORMALS: "normals"}
 
 
-class HtmlFormat:
+class HtmlFormat(SceneFormat):
     """The whole run's layers on one page, its own on top; pictures at 2048 px or less a side."""
 
     name = "html"
-    domains = frozenset({Domain.SATELLITE})
-    layers = frozenset(LayerKind)
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Always .html."""
-        return ".html"
+    ending = ".html"
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[HtmlSink]:
@@ -177,11 +175,27 @@ class HtmlSink:
 
 def filled(facts: dict[str, Json], title: str, generator: str) -> str:
     """The page's text; nothing of what a file is called can break out of its place."""
-    page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     data = json.dumps(facts, allow_nan=False).replace("<", "\\u003c")
-    head = page.replace("@TITLE@", html.escape(title)).replace("@GENERATOR@", html.escape(generator))
-    before, after = head.split("@DATA@")
-    return before + data + after
+    known = {"TITLE": html.escape(title), "GENERATOR": html.escape(generator), "DATA": data, **_map()}
+    return _PLACE.sub(lambda found: known[found[1]], _ours("page.html"))
+
+
+def _map() -> dict[str, str]:
+    """The map's script: Leaflet where the build fetched it (``make vendor``), else a plain one of our own."""
+    try:
+        script, style = (_ours(f"{LIBRARY}.{ending}") for ending in ("js", "css"))
+    except OSError:
+        return {"LIBRARY_JS": "", "LIBRARY_CSS": "", "MAP": _ours("map_own.js")}
+    # pictures of markers and the like, which the page does not have and must not ask for
+    return {
+        "LIBRARY_JS": script,
+        "LIBRARY_CSS": _URL.sub("none", style),
+        "MAP": _ours("map_leaflet.js"),
+    }
+
+
+def _ours(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _sampled(

@@ -1,4 +1,4 @@
-"""A scene's layer as square tiles of web mercator, from the finest zoom up to one that shows it whole."""
+"""A scene's layer as square tiles of a map, from the finest zoom up to one that shows it whole."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from banana_cli.errors import OutputError
 from banana_cli.types import Layer, LayerKind
 
 from .gdal import Dataset
-from .georef import Georeference, lonlat
+from .georef import Georeference, lonlat, projected
 from .mosaic import Mosaic, restored
+from .schemes import RADIUS_M, TILE_PX, WEB, Scheme
 
-TILE_PX: Final = 256
-_RADIUS_M: Final = 6378137.0
-_HALF_M: Final = math.pi * _RADIUS_M
 _MAX_LAT: Final = 85.0511287798066
-_MAX_ZOOM: Final = 22
 _GRID: Final = 33
 _FINER: Final = 0.25  # a zoom level up to 19 % coarser than the scene will do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """What of the map a scene covers: [west, east] may reach past 180; degrees and zoom levels."""
+    """What of the map a scene covers: [west, east] may reach past 180; degrees and zoom levels.
+
+    ``box``: the same in the map's own CRS (left, top, right, bottom).
+    """
 
     west: float
     south: float
@@ -37,6 +37,8 @@ class Cover:
     north: float
     min_zoom: int
     max_zoom: int
+    scheme: Scheme
+    box: tuple[float, float, float, float]
 
     @property
     def across(self) -> bool:
@@ -61,32 +63,75 @@ class Zooms:
     most: int | None = None
 
 
-def cover_of(reference: Georeference, shape: tuple[int, int], subject: str, asked: Zooms) -> Cover:
+def cover_of(
+    reference: Georeference, shape: tuple[int, int], subject: str, asked: Zooms, scheme: Scheme = WEB
+) -> Cover:
     """Bounds and zoom levels of a scene (rows, columns). OutputError if it has no place on the map.
 
     Levels that nobody asked for: the finest shows every pixel, the coarsest the whole on a few tiles.
     """
     rows, cols = (np.linspace(0, n, _GRID) for n in shape)
-    places = lonlat(reference.crs or "", [reference.at(row, col) for row in rows for col in cols])
+    grid = [reference.at(row, col) for row in rows for col in cols]
+    places = lonlat(reference.crs or "", grid)
     if places is None or reference.pitch_m is None:
-        raise OutputError(
-            "parts of the scene have no place on a web map", subject=subject, remedy="choose --format tif"
-        )
+        raise _off_the_map("parts of the scene have no place on a web map", subject)
     lons, lats = np.array(places).T.reshape(2, _GRID, _GRID)
     west, east = _lon_range(lons)
-    south, north = float(max(lats.min(), -_MAX_LAT)), float(min(lats.max(), _MAX_LAT))
-    if south >= north:
-        raise OutputError(
-            "lies beyond 85 degrees, where web maps end", subject=subject, remedy="choose --format tif"
-        )
-    widest = max(east - west, math.degrees(_y_m(north) - _y_m(south)) / _RADIUS_M)
-    finest = min(reference.pitch_m) / max(math.cos(math.radians((south + north) / 2)), 0.05)
-    zoom = math.ceil(math.log2(2 * _HALF_M / TILE_PX / finest) - _FINER)
-    across = east > 180
-    max_zoom = min(max(zoom, 0), _MAX_ZOOM) if asked.most is None else max(asked.most, int(across))
-    least = math.floor(math.log2(360 / max(widest, 1e-9))) if asked.least is None else asked.least
-    min_zoom = min(max(least, int(across)), max_zoom)  # the map around 180 degrees has no level 0
-    return Cover(west=west, south=south, east=east, north=north, min_zoom=min_zoom, max_zoom=max_zoom)
+    south, north = float(lats.min()), float(lats.max())
+    if scheme is WEB:
+        south, north = max(south, -_MAX_LAT), min(north, _MAX_LAT)
+        if south >= north:
+            raise _off_the_map("lies beyond 85 degrees, where web maps end", subject)
+        middle = 180.0 if east > 180 else 0.0
+        left, right = (math.radians(lon - middle) * RADIUS_M for lon in (west, east))
+        box = (left, _y_m(north), right, _y_m(south))
+        finest = min(reference.pitch_m) / max(math.cos(math.radians((south + north) / 2)), 0.05)
+    else:
+        if east > 180:
+            raise _off_the_map(f"crosses 180 degrees, which {scheme.name} does not", subject)
+        box, finest = _on_grid(reference, grid, shape, scheme, subject)
+    widest = max(box[2] - box[0], box[1] - box[3])
+    zoom = math.ceil(math.log2(scheme.cell / finest) - _FINER)
+    first = max(int(east > 180), scheme.least)  # the map around 180 degrees has no level 0
+    max_zoom = min(max(zoom, first), scheme.most) if asked.most is None else max(asked.most, first)
+    fits = math.floor(math.log2(scheme.cell * TILE_PX / max(widest, scheme.cell * 1e-9)))
+    min_zoom = min(max(fits if asked.least is None else asked.least, first), max_zoom)
+    return Cover(
+        west=west,
+        south=south,
+        east=east,
+        north=north,
+        min_zoom=min_zoom,
+        max_zoom=max_zoom,
+        scheme=scheme,
+        box=box,
+    )
+
+
+def _off_the_map(message: str, subject: str) -> OutputError:
+    return OutputError(message, subject=subject, remedy="choose --format tif")
+
+
+def _on_grid(
+    reference: Georeference,
+    grid: list[tuple[float, float]],
+    shape: tuple[int, int],
+    scheme: Scheme,
+    subject: str,
+) -> tuple[tuple[float, float, float, float], float]:
+    """(left, top, right, bottom) of a scene in a scheme's CRS, and the side of its pixels there."""
+    row, col = shape[0] / 2, shape[1] / 2
+    around = [reference.at(row + down, col + right) for down, right in ((0, 0), (1, 0), (0, 1))]
+    found = projected(reference.crs or "", [*grid, *around], scheme.crs)
+    if found is None:
+        raise _off_the_map(f"parts of the scene have no place in {scheme.name}", subject)
+    (x, y), *beside = found[-3:]
+    xs, ys = zip(*found[:-3], strict=True)
+    pixel = min(math.hypot(u - x, v - y) for u, v in beside)
+    box = (min(xs), max(ys), max(xs), min(ys))
+    if not scheme.holds(*box):
+        raise _off_the_map(f"has no place in {scheme.name}", subject)
+    return box, max(pixel, scheme.pixel(scheme.most))
 
 
 def _lon_range(lons: NDArray[np.float64]) -> tuple[float, float]:
@@ -102,7 +147,7 @@ def _lon_range(lons: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _y_m(lat: float) -> float:
-    return _RADIUS_M * math.asinh(math.tan(math.radians(lat)))
+    return RADIUS_M * math.asinh(math.tan(math.radians(lat)))
 
 
 Put = Callable[[int, int, int, Layer], None]
@@ -185,15 +230,8 @@ def halved(data: NDArray[Any], layer: LayerKind) -> NDArray[Any]:
 
 def _range(cover: Cover, zoom: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Column and row of the first and the last tile, on the map around 180 degrees if it must be."""
-    return _tile_at(cover, cover.west, cover.north, zoom), _tile_at(cover, cover.east, cover.south, zoom)
-
-
-def _tile_at(cover: Cover, lon: float, lat: float, zoom: int) -> tuple[int, int]:
-    count = 1 << zoom
-    middle = 180.0 if cover.across else 0.0
-    x = math.floor((lon - middle + 180) / 360 * count)
-    y = math.floor((1 - _y_m(lat) / _HALF_M) / 2 * count)
-    return min(max(x, 0), count - 1), min(max(y, 0), count - 1)
+    left, top, right, bottom = cover.box
+    return cover.scheme.tile_at(left, top, zoom), cover.scheme.tile_at(right, bottom, zoom)
 
 
 @contextmanager
@@ -204,14 +242,14 @@ def warped(source: Dataset, made: Mosaic, cover: Cover) -> Iterator[Dataset]:
     from rasterio.vrt import WarpedVRT
 
     (left, top), (right, bottom) = _range(cover, cover.max_zoom)
-    side = 2 * _HALF_M / (1 << cover.max_zoom)
-    pixel = side / TILE_PX
+    scheme, pixel = cover.scheme, cover.scheme.pixel(cover.max_zoom)
+    side = pixel * TILE_PX
     nearest = made.job.layer is LayerKind.MASKS
     with WarpedVRT(
         source,
         **_wrapped(source),
-        crs=_mercator(180 if cover.across else 0),
-        transform=Affine(pixel, 0, left * side - _HALF_M, 0, -pixel, _HALF_M - top * side),
+        crs=_around_180() if cover.across else scheme.crs,
+        transform=Affine(pixel, 0, scheme.left + left * side, 0, -pixel, scheme.top - top * side),
         width=(right - left + 1) * TILE_PX,
         height=(bottom - top + 1) * TILE_PX,
         resampling=Resampling.nearest if nearest else Resampling.bilinear,
@@ -231,8 +269,7 @@ def _wrapped(source: Dataset) -> dict[str, Any]:
     return {"src_crs": CRS.from_string(f"{source.crs.to_proj4()} +lon_wrap={(west + east) / 2:.0f}")}
 
 
-def _mercator(middle: int) -> str:
-    if not middle:
-        return "EPSG:3857"
-    sphere = f"+proj=merc +a={_RADIUS_M} +b={_RADIUS_M} +lat_ts=0"
-    return f"{sphere} +lon_0={middle} +units=m +nadgrids=@null +no_defs"
+def _around_180() -> str:
+    """Web mercator with the antimeridian in its middle."""
+    sphere = f"+proj=merc +a={RADIUS_M} +b={RADIUS_M} +lat_ts=0"
+    return f"{sphere} +lon_0=180 +units=m +nadgrids=@null +no_defs"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,12 +18,13 @@ from banana_cli.types import F32, Band, Domain, Frame, Layer, LayerKind, Modalit
 from .bands import choose, read_pixels
 from .blocks import WORK_PX, Block, Blocks
 from .content import Container, container_of, owner_of, refuse_side_file
-from .gdal import Dataset, open_raster, reading
+from .gdal import Dataset, address, open_raster, reading
 from .heights import metres_of, normals_of
 from .looks import looks_of
 from .scaling import scale_scene
 from .scene import Plan, SceneInfo, describe, reference_of
 from .vrt import check_side_files, check_vrt
+from .warp import Placing, upright
 
 _GIVE_UP_AFTER: Final = 8
 
@@ -34,6 +35,7 @@ class SatelliteAdapter:
     name = "satellite"
     domain = Domain.SATELLITE
     accepts = frozenset({"bidx", "nodata", "sensor"})
+    reads_addresses = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """By content: TIFF, BigTIFF, JPEG 2000 or a VRT document."""
@@ -55,14 +57,13 @@ class SatelliteAdapter:
     @contextmanager
     def open(self, item: InputItem, options: ReadOptions) -> Iterator[SceneSource]:
         """Open a scene and look at it once, for its scaling. Errors as ``inspect``."""
-        with reading(item.subject):
-            dataset = _open(item)
-        try:
-            with reading(item.subject):
-                plan = _plan(item, dataset, options)
-            yield SceneSource(dataset, plan, options)
-        finally:
-            dataset.close()
+        with ExitStack() as stack:
+            with reading(item.subject, item.url):
+                dataset = stack.enter_context(closing(_open(item)))
+                raster, placing = upright(dataset, item.subject, options.raster.nodata)
+                stack.enter_context(closing(raster))
+                plan = _plan(item, raster, options, placing)
+            yield SceneSource(raster, plan, options)
 
 
 SATELLITE = SatelliteAdapter()
@@ -93,7 +94,7 @@ class SceneSource:
 
     def _read(self, block: Block) -> Frame | Unreadable:
         try:
-            with reading(self.info.item.subject):
+            with reading(self.info.item.subject, self.info.item.url):
                 return self._frame(block)
         except InputError as exc:
             return Unreadable(index=block.index, error=exc)
@@ -145,13 +146,19 @@ def _open(item: InputItem) -> Dataset:
         raise InputError(
             "is no TIFF, JPEG 2000 or VRT file", subject=item.subject, remedy="name a raster of these kinds"
         )
+    if item.url is not None and container is Container.VRT:
+        raise InputError(
+            "is a VRT, which names other files", subject=item.subject, remedy="name those files themselves"
+        )
+    if item.url is not None:
+        return open_raster(address(item.url), container, item.subject)
     check_side_files(path, item.subject)
     if container is Container.VRT:
         check_vrt(path, item.subject)
     return open_raster(path, container, item.subject)
 
 
-def _plan(item: InputItem, dataset: Dataset, options: ReadOptions) -> Plan:
+def _plan(item: InputItem, dataset: Dataset, options: ReadOptions, placing: Placing | None) -> Plan:
     """Choose bands, scale, and decide whether the numbers are heights."""
     channels = choose(dataset, options.raster, item.subject)
     scaling = scale_scene(dataset, channels)
@@ -176,6 +183,7 @@ def _plan(item: InputItem, dataset: Dataset, options: ReadOptions) -> Plan:
             blocks,
             heights=metres is not None,
             layers=options.layers,
+            placing=placing,
         ),
         channels=channels,
         bands=tuple(Band(name=name, unit=unit) for name in channels.names),

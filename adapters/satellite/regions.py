@@ -41,54 +41,41 @@ class Regions:
         return len(self.shapes)
 
 
-def regions_of(
-    ids: U8,
-    confidence: U8 | None = None,
-    height_m: F16 | None = None,
-    *,
-    tolerance_px: float = TOLERANCE_PX,
-) -> Regions:
-    """Regions joined by edges, not corners, of class ids (H, W) uint8; NO_CLASS is none.
+def label(ids: U8, colour: U8 | None = None) -> tuple[I32, U8]:
+    """Number of each pixel's region (H, W), 1..N and 0 for none, and the class of each number (N,).
 
-    Borders are simplified together (Visvalingam-Whyatt; triangles below ``tolerance_px`` squared go), so
-    that neighbours keep meeting without gaps or overlaps.
+    ``colour`` (H, W): pixels of one class but of different colours are of different regions.
     """
-    import shapely
-
-    labels, class_ids = label(ids)
-    shapes = trace(labels, len(class_ids))
-    if tolerance_px and len(shapes):
-        shapes = shapely.coverage_simplify(shapes, tolerance_px)
-    sure = None if confidence is None else means(labels, confidence, len(class_ids)) / 255
-    return Regions(
-        shapes=shapes,
-        class_ids=class_ids,
-        pixels=counts(labels, len(class_ids)),
-        confidence=sure,
-        height_m=None if height_m is None else means(labels, height_m, len(class_ids)),
-    )
-
-
-def label(ids: U8) -> tuple[I32, U8]:
-    """Number of each pixel's region (H, W), 1..N and 0 for none, and the class of each number (N,)."""
     import cv2
 
     labels = np.zeros(ids.shape, np.int32)
     classes: list[U8] = []
     done = 0
     for value in np.flatnonzero(np.bincount(ids.ravel(), minlength=256)[:NO_CLASS]):
-        count, found = cv2.connectedComponents((ids == value).view(np.uint8), connectivity=4)
-        np.add(found, done, out=labels, where=found > 0)
-        done += count - 1
-        classes.append(np.full(count - 1, value, np.uint8))
+        here = ids == value
+        for part in [here] if colour is None else _by_colour(here, colour):
+            count, found = cv2.connectedComponents(part.view(np.uint8), connectivity=4)
+            np.add(found, done, out=labels, where=found > 0)
+            done += count - 1
+            classes.append(np.full(count - 1, value, np.uint8))
     return labels, np.concatenate(classes) if classes else np.zeros(0, np.uint8)
 
 
-def trace(labels: I32, count: int) -> Shapes:
-    """The outline of each of the labels 1..``count``, with a vertex wherever three regions meet."""
+def _by_colour(here: Bool, colour: U8) -> Iterator[Bool]:
+    present = np.bincount(colour[here], minlength=1)
+    return (here & (colour == k) for k in np.flatnonzero(present))
+
+
+def trace(labels: I32, count: int, *, above: bool = False, below: bool = False) -> Shapes:
+    """The outline of each of the labels 1..``count``, with a vertex wherever three regions meet.
+
+    ``above``, ``below``: more rows follow there; every corner of a pixel at that edge is a vertex.
+    """
     from rasterio.features import shapes
 
     nodes = _nodes(labels)
+    nodes[0] |= above
+    nodes[-1] |= below
     out = np.empty(count, object)
     found = iter(shapes(labels, mask=labels > 0, connectivity=4))
     while batch := list(islice(found, _BATCH)):
@@ -148,14 +135,12 @@ def counts(labels: I32, count: int) -> I64:
     return total[1:]
 
 
-def means(labels: I32, values: U8 | F16, count: int) -> F64:
-    """Mean of the values of each of the labels 1..``count``; NaN where none is finite."""
-    total = np.zeros(count + 1, np.float64)
-    known = np.zeros(count + 1, np.int64)
+def sums(labels: I32, values: U8 | F16, count: int) -> F64:
+    """Sum of the finite values of each of the labels 1..``count``, and how many they are (2, N)."""
+    total = np.zeros((2, count + 1), np.float64)
     for top in range(0, labels.shape[0], _ROWS):
         rows, some = labels[top : top + _ROWS], values[top : top + _ROWS]
         finite = np.isfinite(some)
-        known += np.bincount(rows[finite], minlength=count + 1)
-        total += np.bincount(rows[finite], some[finite], minlength=count + 1)
-    mean: F64 = np.divide(total, known, out=np.full(count + 1, np.nan), where=known > 0)
-    return mean[1:]
+        total[0] += np.bincount(rows[finite], some[finite], minlength=count + 1)
+        total[1] += np.bincount(rows[finite], minlength=count + 1)
+    return total[:, 1:]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from banana_cli.adapter import InputItem, SourceInfo
 from banana_cli.types import Band, Domain, Json, LayerKind, Modality
@@ -14,12 +14,11 @@ from banana_cli.types import Band, Domain, Json, LayerKind, Modality
 from .bands import Channels
 from .blocks import Blocks
 from .gdal import Dataset
-from .georef import IDENTITY, Georeference, lonlat, metres_per_degree
+from .georef import IDENTITY, Georeference, crs_name, lonlat
 from .heights import Metres
 from .looks import far_from_training
 from .scaling import Scaling
-
-_LEAST_POINTS: Final = 4
+from .warp import Placing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,32 +49,13 @@ class Plan:
 
 
 def reference_of(dataset: Dataset) -> Georeference:
-    """CRS and affine of a whole raster; where it has none pixel space, with a pixel's size if known."""
+    """CRS and affine of a whole raster; pixel space where it has none."""
     crs = dataset.crs
     wkt = crs.to_wkt() if crs else None
     affine = [float(v) for v in dataset.transform[:6]]
     a, b, c, d, e, f = affine if all(math.isfinite(v) for v in affine) else IDENTITY
     reference = Georeference(crs=wkt or None, transform=(a, b, c, d, e, f))
-    if not reference.placed:
-        reference = replace(reference, about_m=_about_m(dataset))
     return reference.measured(dataset.height, dataset.width)
-
-
-def _about_m(dataset: Dataset) -> tuple[float, float] | None:
-    """Metres a pixel (row, column) by control points or RPCs, for scenes that have no transform."""
-    points, crs = dataset.gcps
-    if len(points) >= _LEAST_POINTS and crs is not None:
-        from rasterio.transform import from_gcps
-
-        a, b, c, d, e, f = (float(v) for v in from_gcps(points)[:6])
-        if all(math.isfinite(v) for v in (a, b, c, d, e, f)):
-            placed = Georeference(crs=crs.to_wkt(), transform=(a, b, c, d, e, f))
-            return placed.measured(dataset.height, dataset.width).pitch_m
-    rpcs = dataset.rpcs
-    if rpcs is not None and min(rpcs.line_scale, rpcs.samp_scale, rpcs.lat_scale, rpcs.long_scale) > 0:
-        per_lat, per_lon = metres_per_degree(rpcs.lat_off)
-        return rpcs.lat_scale * per_lat / rpcs.line_scale, rpcs.long_scale * per_lon / rpcs.samp_scale
-    return None
 
 
 def describe(
@@ -88,6 +68,7 @@ def describe(
     *,
     heights: bool,
     layers: frozenset[LayerKind],
+    placing: Placing | None = None,
 ) -> SceneInfo:
     """The scene's facts, from its header and the look that scaled it."""
     gcps, gcp_crs = dataset.gcps
@@ -99,8 +80,15 @@ def describe(
         shape=(dataset.height, dataset.width),
         frames=len(blocks),
         formats=dict.fromkeys(LayerKind, "tif"),
-        facts={**_facts(dataset, channels, scaling, reference), "looks": _looks_facts(blocks, reference)},
-        notices=tuple(_notices(dataset, channels, reference, heights=heights, layers=layers)),
+        facts={
+            **_facts(dataset, channels, scaling, reference),
+            "looks": _looks_facts(blocks, reference),
+            **({} if placing is None else {"warped": placing.describe()}),
+        },
+        notices=(
+            *(() if placing is None else (_how_warped(placing, reference, dataset),)),
+            *_notices(dataset, channels, reference, heights=heights, layers=layers),
+        ),
         reference=reference,
         gcps=tuple(gcps),
         gcp_crs=gcp_crs.to_wkt() if gcp_crs else None,
@@ -171,8 +159,7 @@ def _notices(
 ) -> list[str]:
     found: list[str] = []
     if not reference.placed:
-        why = _why_no_crs(dataset, reference)
-        found.append(why if reference.pitch_m is None else f"{why}; a pixel is about {_sized(reference)}")
+        found.append(_why_no_crs(dataset, reference))
     elif reference.pitch_m is None:
         found.append("the size of a pixel in metres does not follow from the coordinate system")
     if told := far_from_training(reference):
@@ -188,16 +175,14 @@ def _notices(
     return found
 
 
-def _sized(reference: Georeference) -> str:
-    row, col = reference.pitch_m or (0.0, 0.0)
-    return f"{math.sqrt(row * col):.3g} m"
+def _how_warped(placing: Placing, reference: Georeference, dataset: Dataset) -> str:
+    size = f"{dataset.width} x {dataset.height} pixels of {crs_name(reference.crs)}"
+    return f"placed by {placing.words}: warped to {size}, which outputs have too"
 
 
 def _why_no_crs(dataset: Dataset, reference: Georeference) -> str:
     if dataset.gcps[0]:
-        return "placed by ground control points only: worked on in pixels, the points are kept in the output"
-    if dataset.rpcs is not None:
-        return "placed by RPCs only: worked on in pixels, the RPCs are kept in the output"
+        return "too few control points to warp it, or none with a coordinate system: worked on in pixels"
     if reference.crs is None and reference.transform != IDENTITY:
         return "has a transform but no coordinate system: worked on in pixels, the transform is kept"
     if reference.crs is not None:

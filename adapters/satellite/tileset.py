@@ -15,16 +15,16 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from banana_cli.adapter import SinkJob, SourceInfo
+from banana_cli.adapter import SinkJob
 from banana_cli.codec import depth_code, encode_depth_u16, encode_normals_u8, mask_facts, normals_facts
 from banana_cli.errors import OutputError, translate
-from banana_cli.types import NO_CLASS, ClassTable, Depth, Domain, Json, LayerKind, Mask, Normals, Window
+from banana_cli.types import NO_CLASS, ClassTable, Depth, Json, LayerKind, Mask, Normals, Window
 
 from .bands import gdal_window
 from .cog import encoding
 from .gdal import WRITE_REMEDY, Dataset, writing
 from .georef import IDENTITY, Georeference, crs_name
-from .mosaic import Mosaic, MosaicSink, mosaic, restored
+from .mosaic import Mosaic, MosaicSink, SceneFormat, mosaic, restored
 from .scene import SceneInfo, bounds_of, lonlat_corners
 
 TILE_PX: Final = 512
@@ -38,18 +38,12 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TilesFormat:
+class TilesFormat(SceneFormat):
     """``r<row>_c<column>``, 512 x 512 or what is left at the edge; row and column of its first pixel."""
 
     name: str
     ending: str
     kind: Kind
-    domains = frozenset({Domain.SATELLITE})
-    layers = frozenset(LayerKind)
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """Of the folder; "" for pictures."""
-        return self.ending
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[TilesSink]:

@@ -1,4 +1,7 @@
-"""``--format xyz``, ``mbtiles``, ``pmtiles``: pictures of a layer for web maps, 256 px in web mercator."""
+"""``--format xyz``, ``mbtiles``, ``pmtiles``: pictures of a layer for web maps, in tiles of 256 px.
+
+A folder may follow another tiling scheme; the archives are defined for web mercator only.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from banana_cli.adapter import SinkJob, SourceInfo
+from banana_cli.adapter import SinkJob
 from banana_cli.errors import OutputError, translate
 from banana_cli.paint import paint
-from banana_cli.types import NO_CLASS, Domain, Json, Layer, LayerKind, Mask
+from banana_cli.types import NO_CLASS, Json, Layer, Mask
 
 from .database import new_database
 from .gdal import WRITE_REMEDY, writing
-from .mosaic import Mosaic, MosaicSink, mosaic
-from .outlines import reference_of
-from .pyramid import TILE_PX, Cover, Pyramid, Zooms, cover_of, warped
+from .mosaic import Mosaic, MosaicSink, SceneFormat, mosaic
+from .outlines import required_place
+from .pyramid import Cover, Pyramid, Zooms, cover_of, warped
+from .schemes import TILE_PX, WEB, scheme_of
 
 _E7: Final = 10_000_000
 
@@ -48,6 +52,7 @@ class About:
             "description": self.description,
             "tiles": ["{z}/{x}/{y}.png"],
             "scheme": "xyz",
+            "tile_matrix_set": self.cover.scheme.name,
             "bounds": list(self.cover.bounds()),
             "center": list(self.cover.center()),
             "minzoom": self.cover.min_zoom,
@@ -59,32 +64,29 @@ Opener = Callable[[Path, About], AbstractContextManager[Archive]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebTilesFormat:
+class WebTilesFormat(SceneFormat):
     """Classes in their colours, heights and normals as they are painted; transparent where no answer is."""
 
     name: str
     ending: str
     archive: Opener
-    domains = frozenset({Domain.SATELLITE})
-    layers = frozenset(LayerKind)
-    obeys = frozenset({"min-zoom", "max-zoom"})
-
-    def suffix(self, layer: LayerKind, info: SourceInfo) -> str:
-        """The archive's own ending; a folder of tiles has one too, to tell it from other folders."""
-        return self.ending
+    any_scheme: bool = False
+    obeys = frozenset({"min-zoom", "max-zoom", "tiling-scheme"})
 
     @contextmanager
     def open(self, part: Path, job: SinkJob) -> Iterator[WebTilesSink]:
         """Collect beside ``part``. OutputError if the scene has no place on a web map."""
-        reference = reference_of(job)
-        if reference is None:
+        reference = required_place(job, "web maps need", "tif or tiles")
+        asked = job.options.get("tiling_scheme")
+        scheme = scheme_of(asked if isinstance(asked, str) else None, job.info.item.subject)
+        if scheme is not WEB and not self.any_scheme:
             raise OutputError(
-                "web maps need longitude and latitude, and the scene has no coordinate system",
+                f"{self.name} is defined for web mercator, not for {scheme.name}",
                 subject=job.info.item.subject,
-                remedy="choose --format tif or tiles",
+                remedy="choose --format xyz, or leave --tiling-scheme out",
             )
         zooms = Zooms(least=_whole(job, "min_zoom"), most=_whole(job, "max_zoom"))
-        cover = cover_of(reference, job.info.shape, job.info.item.subject, zooms)
+        cover = cover_of(reference, job.info.shape, job.info.item.subject, zooms, scheme)
         with mosaic(part, job) as made:
             yield WebTilesSink(made, part, self.archive, cover)
 
@@ -120,7 +122,7 @@ class WebTilesSink(MosaicSink):
             self._fill(dataset, archive)
         return {
             "encoding": "png",
-            "scheme": "web mercator (EPSG:3857), z/x/y, row 0 in the north",
+            "scheme": f"{self._cover.scheme.name}, z/x/y, row 0 in the north",
             "tile": TILE_PX,
             "tiles": self._count,
             "min_zoom": self._cover.min_zoom,
@@ -253,6 +255,6 @@ def _pmtiles(part: Path, about: About) -> Iterator[Archive]:
         writer.finalize(header, metadata)
 
 
-XYZ = WebTilesFormat(name="xyz", ending=".xyz", archive=_folder)
+XYZ = WebTilesFormat(name="xyz", ending=".xyz", archive=_folder, any_scheme=True)
 MBTILES = WebTilesFormat(name="mbtiles", ending=".mbtiles", archive=_mbtiles)
 PMTILES = WebTilesFormat(name="pmtiles", ending=".pmtiles", archive=_pmtiles)

@@ -96,7 +96,7 @@ def _build(path: Path, header: dict[str, Json], tensors: dict[str, Tensor]) -> B
         if header["format"] == QUANTISED:
             tensors = dequantised(tensors, {name: t.shape for name, t in net.state_dict().items()})
         net.load_state_dict(tensors, strict=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as exc:
+    except (LookupError, TypeError, ValueError, RuntimeError) as exc:
         first = str(exc).splitlines()[0]
         raise _bad(path, f"does not fit this version ({first})") from exc
     return net.eval()

@@ -23,7 +23,9 @@ from banana_cli.options import Runtime
 from banana_cli.specs import ModelSpec
 from banana_cli.types import Depth, Mask, Modality, Normals
 from banana_cli.weights_index import sha256_of
+from tests.conftest import REPOSITORY
 from tests.glass import ALL, frame_of
+from tests.here import Here
 from tests.model.test_net import HEADS, make_input, make_net
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -172,3 +174,22 @@ def test_without_the_extra_it_is_named(weights: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UsageError, match="onnxruntime") as caught:
         Engine.load(weights, runtime=Runtime.ONNX)
     assert "[onnx]" in caught.value.remedy
+
+
+@pytest.mark.slow
+def test_the_installed_weights_answer_alike_on_the_samples(tmp_path: Path) -> None:
+    samples = [REPOSITORY / "samples" / name for name in ("scan.dcm", "scene.tif")]
+    words = ("--with", "depth,normals", "--format", "npy")
+    for runtime in Runtime:
+        Here()(
+            "segment", *samples, *words, "--precision", "fp32", "--runtime", runtime, "-o", tmp_path / runtime
+        )
+    for name in ("scan", "scene"):
+        masks, depth, normals = (
+            [np.load(tmp_path / runtime / f"{name}.{kind}.npy") for runtime in Runtime]
+            for kind in ("masks", "depth", "normals")
+        )
+        assert (masks[0] == masks[1]).mean() >= 0.999
+        assert np.array_equal(*(np.isfinite(d) for d in depth))
+        assert np.allclose(*depth, rtol=1e-3, atol=1e-3, equal_nan=True)
+        assert np.allclose(*normals, atol=1e-3)

@@ -82,7 +82,7 @@ def _agreement(a: BananaNet, b: BananaNet, inp: object) -> float:
     return float((ids[0] == ids[1]).float().mean())
 
 
-def test_few_bits_are_not_made_of_few_and_a_lost_scale_is_told(tmp_path: Path) -> None:
+def test_few_bits_are_not_made_of_few_and_a_damaged_scale_is_told(tmp_path: Path) -> None:
     source, small, again = (tmp_path / f"{n}.safetensors" for n in ("source", "small", "again"))
     save_model(source, make_net(), {})
     save_quantised(source, small, 8)
@@ -91,7 +91,9 @@ def test_few_bits_are_not_made_of_few_and_a_lost_scale_is_told(tmp_path: Path) -
     tensors = load_file(small)
     with safe_open(str(small), framework="pt") as file:
         metadata = file.metadata()
-    del tensors[next(name for name in tensors if name.endswith(".scale"))]
-    save_file(tensors, str(again), metadata=metadata)
-    with pytest.raises(WeightsError, match="does not fit"):
-        load_model(again)
+    scale = next(name for name in tensors if name.endswith(".scale"))
+    for damage in ({scale: tensors[scale][:, 0].clone()}, {scale: tensors[scale][1:].clone()}, {}):
+        left = {name: t for name, t in tensors.items() if name != scale} | damage
+        save_file(left, str(again), metadata=metadata)
+        with pytest.raises(WeightsError, match="does not fit"):
+            load_model(again)

@@ -65,8 +65,23 @@ def nii_nibabel(path, label: str) -> np.ndarray:
     return nibabel.affines.apply_affine(TO_LPS @ image.affine, index)
 
 
-def nii_sitk(path, label: str) -> np.ndarray:
-    """Voxels of a class by SimpleITK, which takes right-angled grids only."""
+def pm_volume(path, low: float, high: float) -> np.ndarray:
+    """The same by highdicom's own volume and affine: maps of an even stack."""
+    volume = hd.imread(path).get_volume(dtype=np.float64)
+    return volume.map_indices_to_reference(np.argwhere((low <= volume.array) & (volume.array <= high)))
+
+
+def nii_sitk(path, low: float, high: float) -> np.ndarray:
+    """Voxels whose value lies in a range by SimpleITK, which takes right-angled grids only."""
+    return _sitk_points(path, lambda values: (low <= values) & (values <= high))
+
+
+def sc_sitk(path) -> np.ndarray:
+    """Voxels of a capture unlike its first, by SimpleITK, which reads no packed bits and no floats."""
+    return _sitk_points(path, lambda rgb: (rgb != rgb[0, 0, 0]).any(axis=-1))
+
+
+def _sitk_points(path, chosen) -> np.ndarray:
     image = sitk.ReadImage(str(path))
-    index = np.argwhere(sitk.GetArrayFromImage(image) == TABLE.id_of(label))[:, ::-1]
+    index = np.argwhere(chosen(sitk.GetArrayFromImage(image)))[:, ::-1]
     return np.array([image.TransformIndexToPhysicalPoint([int(v) for v in i]) for i in index])

@@ -1,7 +1,8 @@
 """A check of written DICOM against the standard's own tables (as highdicom brings them), without a network.
 
-In the manner of dciodvfy: every attribute that the object's modules demand is there and has a value, none
-is there that no module of it knows, and every value fits its VR.
+In the manner of dciodvfy: every attribute that the object's modules demand is there and has a value, also of
+those modules that it need not have but has; none is there, at whatever depth, that no module knows at that
+place; functional groups are complete; and every value fits its VR.
 """
 
 from __future__ import annotations
@@ -18,6 +19,19 @@ from pydicom.dataset import Dataset
 _SAME = {"1.2.840.10008.5.1.4.1.1.66.7": "1.2.840.10008.5.1.4.1.1.66.4"}
 # attributes newer than highdicom's tables
 _NEWER = {"SegmentLabel", "PixelPaddingValue"}
+_GROUPS = (["SharedFunctionalGroupsSequence"], ["PerFrameFunctionalGroupsSequence"])
+_PLACE = ("PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence")
+_PARAMETRIC = (
+    "PixelValueTransformationSequence",
+    "ParametricMapFrameTypeSequence",
+    "RealWorldValueMappingSequence",
+)
+_MACROS = {
+    "1.2.840.10008.5.1.4.1.1.66.4": (*_PLACE, "FrameContentSequence", "SegmentIdentificationSequence"),
+    "1.2.840.10008.5.1.4.1.1.66.7": (*_PLACE, "FrameContentSequence"),
+    "1.2.840.10008.5.1.4.1.1.30": (*_PLACE, "FrameContentSequence", *_PARAMETRIC),
+    "1.2.840.10008.5.1.4.1.1.7.4": _PLACE,
+}
 
 
 @cache
@@ -35,35 +49,47 @@ def complaints(path) -> list[str]:
             return wrong
         uid = ds.SOPClassUID
         modules = _table("iod_module_map")[_table("sop_class_iod_map")[_SAME.get(uid, uid)]]
-        return [*_missing(ds, modules), *_unknown(ds, modules)]
+        return [*_missing(ds, modules), *_groups(ds), *_unknown(ds, modules)]
     finally:
         config.settings.reading_validation_mode = config.WARN
 
 
-def _attributes(modules, usages: str):
+def _attributes(modules):
     for module in modules:
-        if module["usage"] in usages:
-            for attribute in _table("module_attribute_map")[module["key"]]:
-                yield module["key"], attribute
+        for attribute in _table("module_attribute_map")[module["key"]]:
+            yield module["key"], attribute
+
+
+def _used(ds: Dataset, modules):
+    """Modules that must be there, and those that some attribute of no other module shows to be there."""
+    tops = {m["key"]: {a["keyword"] for _, a in _attributes([m]) if not a["path"]} for m in modules}
+    for module in modules:
+        own = tops[module["key"]].difference(*(v for k, v in tops.items() if k != module["key"]))
+        if module["usage"] == "M" or own & {element.keyword for element in ds}:
+            yield module
 
 
 def _missing(ds: Dataset, modules):
     """Attributes of type 1 or 2 that are absent, and of type 1 that are empty."""
-    for module, attribute in _attributes(modules, "M"):
-        if attribute["type"] not in ("1", "2") or _of_a_macro(attribute["path"]):
+    for module, attribute in _attributes(_used(ds, modules)):
+        path, name = attribute["path"], attribute["keyword"]
+        if attribute["type"] not in ("1", "2") or path[-1:] in _GROUPS:
             continue
-        for place in _at(ds, attribute["path"]):
-            name = attribute["keyword"]
-            where = "/".join([*attribute["path"], name])
+        for place in _at(ds, path):
+            where = "/".join([*path, name])
             if name not in place:
                 yield f"{module}: lacks {where}"
             elif attribute["type"] == "1" and place[name].is_empty:
                 yield f"{module}: {where} is empty"
 
 
-def _of_a_macro(path) -> bool:
-    """Functional groups: which of them an object needs, the table does not say."""
-    return bool(path) and path[0] in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+def _groups(ds: Dataset):
+    """Functional groups that a frame of this class must have, its own or shared, and of neither twice."""
+    shared = ds.get("SharedFunctionalGroupsSequence", [Dataset()])[0]
+    for k, own in enumerate(ds.get("PerFrameFunctionalGroupsSequence", ())):
+        for name in _MACROS.get(ds.SOPClassUID, ()):
+            if (name in own) + (name in shared) != 1:
+                yield f"frame {k}: {name} is not there once"
 
 
 def _at(ds: Dataset, path):
@@ -76,11 +102,18 @@ def _at(ds: Dataset, path):
 
 
 def _unknown(ds: Dataset, modules):
-    known = {(*a["path"], a["keyword"]) for _, a in _attributes(modules, "MCU")}
-    tops = {path[0] for path in known}
+    known = {(*a["path"], a["keyword"]) for _, a in _attributes(modules)}
+    yield from _strangers(ds, (), known)
+
+
+def _strangers(ds: Dataset, path, known):
     for element in ds:
-        if element.keyword not in tops | _NEWER:
-            yield f"knows no {element.keyword or element.tag}"
+        here = (*path, element.keyword)
+        if here not in known and element.keyword not in _NEWER:
+            yield f"knows no {'/'.join(here)} {element.tag}"
+        elif element.VR == "SQ":
+            for item in element.value:
+                yield from _strangers(item, here, known)
 
 
 def _values(ds: Dataset, where: str):

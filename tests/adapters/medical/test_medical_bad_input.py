@@ -104,6 +104,18 @@ def test_absurd_claims_are_refused_before_memory_is_taken(tmp_path, tags):
     assert time.process_time() - start < 2
 
 
+def test_a_header_that_claims_a_gigabyte_takes_none(tmp_path):
+    path = save(tmp_path / "a.dcm", np.zeros((8, 8), np.int16), ImageComments="x" * 10)
+    head, tail = path.read_bytes().split(b"\x20\x00\x00\x40LT\x0a\x00", 1)
+    path.write_bytes(head + b"\x20\x00\x00\x40UT\0\0" + (2**30).to_bytes(4, "little") + tail)
+    failure(path)  # what is imported on the way is not counted
+    tracemalloc.start()
+    failure(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
 def test_a_bad_slice_does_not_end_the_series(tmp_path):
     paths = save_series(tmp_path / "s", np.zeros((6, 8, 8)))
     paths[2].write_bytes(paths[2].read_bytes()[:-40])

@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 from banana_adapters.medical.geometry import Plane, stack_of
 from banana_adapters.medical.lattice import lattice
+from banana_adapters.medical.sinks import DCM, NII, SC
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from medical_back import nii_nibabel, nii_sitk, pm_points, seg_frames, seg_volume
+from medical_back import nii_nibabel, nii_sitk, pm_points, pm_volume, sc_sitk, seg_frames, seg_volume
 from medical_made import folder_items, options, save_series, write
 
+from banana_cli.classes import MEDICAL as TABLE
 from banana_cli.errors import UsageError
 from banana_cli.options import ViewName
 from banana_cli.types import LayerKind
 
 MASKS = options(LayerKind.MASKS)
+BONE = TABLE.id_of("bone")
 ORIGIN, SPACING = np.array((12.5, -40.25, 7.0)), (0.8, 1.3)
 ORIENTATIONS = [
     tuple(np.eye(3)[axis] * sign for axis, sign in zip(order, signs, strict=True))
@@ -44,9 +47,9 @@ def block_points(right, down, step, offsets):
     return ORIGIN + np.array(offsets)[k][:, None] * step + rows + cols
 
 
-def written_series(folder, right, down, step, offsets=range(6), opts=MASKS):
+def written_series(folder, right, down, step, offsets=range(6), opts=MASKS, **tags):
     where = {"right": right, "down": down, "step": step, "origin": ORIGIN, "offsets": offsets}
-    save_series(folder / "s", block_volume(len(offsets)), PixelSpacing=list(SPACING), **where)
+    save_series(folder / "s", block_volume(len(offsets)), PixelSpacing=list(SPACING), **where, **tags)
     (item,) = folder_items(folder)
     return write(item, folder / "out", opts)
 
@@ -60,7 +63,7 @@ def test_masks_stay_in_all_48_orientations(tmp_path, right, down, step):
         seg_volume(seg, "bone"),
         seg_frames(seg, "bone"),
         nii_nibabel(nii, "bone"),
-        nii_sitk(nii, "bone"),
+        nii_sitk(nii, BONE, BONE),
     ):
         assert len(found) == 2 * 2 * 4
         np.testing.assert_allclose(found.mean(axis=0), centre, atol=0.01)
@@ -73,11 +76,13 @@ def test_maps_stay_in_all_48_orientations(tmp_path, right, down, step):
     where = {"right": right, "down": down, "step": 2.5 * step, "origin": ORIGIN + 5 * step}
     save_series(tmp_path / "s", voxels, PixelSpacing=list(SPACING), **where)
     (item,) = folder_items(tmp_path)
-    written = write(item, tmp_path / "out", options(LayerKind.DEPTH))
+    written = write(item, tmp_path / "out", options(LayerKind.DEPTH), (DCM, NII, SC))
     centre = block_points(right, down, 2.5 * step, range(6)).mean(axis=0)
-    found = pm_points(written["depth.dcm"][0], 49, 51)
-    assert len(found) == 2 * 2 * 4
-    np.testing.assert_allclose(found.mean(axis=0), centre, atol=0.01)
+    pm, nii = written["depth.dcm"][0], written["depth.nii"][0]
+    capture = sc_sitk(written["depth.sc.dcm"][0])
+    for found in (pm_points(pm, 49, 51), pm_volume(pm, 49, 51), nii_sitk(nii, 49, 51), capture):
+        assert len(found) == 2 * 2 * 4
+        np.testing.assert_allclose(found.mean(axis=0), centre, atol=0.01)
     image = nibabel.load(written["depth.nii"][0])
     index = np.argwhere(np.abs(np.asarray(image.dataobj) - 50) < 1)
     ras = nibabel.affines.apply_affine(image.affine, index).mean(axis=0)
@@ -130,7 +135,13 @@ def test_tilted_and_uneven_stacks_stay_within_half_a_voxel(angles, lean, gaps):
         seg, nii = written["masks.dcm"][0], written["masks.nii"][0]
         exact = seg_frames(seg, "bone")
         moved = nii_nibabel(nii, "bone")
-        again = nii_sitk(nii, "bone")
+        again = nii_sitk(nii, BONE, BONE)
+    with tempfile.TemporaryDirectory() as folder:  # radiographs have no surface, so each its own map
+        depth = options(LayerKind.DEPTH)
+        maps = written_series(Path(folder), right, down, step, offsets, depth, Modality="DX")
+        mapped = pm_points(maps["depth.dcm"][0], 49, 51)
+    assert len(mapped) == 16
+    np.testing.assert_allclose(mapped.mean(axis=0), truth, atol=0.01)
     np.testing.assert_allclose(again.mean(axis=0), moved.mean(axis=0), atol=0.01)
     np.testing.assert_allclose(exact.mean(axis=0), truth, atol=0.01)
     off = np.abs((moved.mean(axis=0) - truth) @ turn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from medical_made import dataset, enhanced, frames_of, options, save, save_series, single
-from pydicom import dcmwrite
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -235,4 +235,21 @@ def test_values_in_the_upper_bits_of_a_pixel(tmp_path, signed):
     words = ((values << 4) | 5).astype(np.int16 if signed else np.uint16)
     path = save(tmp_path / "a.dcm", words, BitsStored=12, HighBit=15)
     [frame] = frames_of(single(path))
+    np.testing.assert_array_equal(frame.pixels[0], values)
+
+
+def test_overlays_are_ignored_wherever_they_are_kept(tmp_path):
+    """In the unused bits above 12 stored ones, as the standard once allowed, and in elements of their own."""
+    values = np.arange(24, dtype=np.uint16).reshape(4, 6) * 170
+    path = save(tmp_path / "a.dcm", values | 0x1000, BitsStored=12, HighBit=11)
+    ds = dcmread(path)
+    ds.add_new((0x6000, 0x0010), "US", 4)
+    ds.add_new((0x6000, 0x0011), "US", 6)
+    ds.add_new((0x6000, 0x0040), "CS", "G")
+    ds.add_new((0x6000, 0x0050), "SS", [1, 1])
+    ds.add_new((0x6000, 0x0100), "US", 1)
+    ds.add_new((0x6000, 0x0102), "US", 0)
+    ds.add_new((0x6000, 0x3000), "OW", b"\xff" * 4)
+    ds.save_as(path)
+    (frame,) = frames_of(single(path))
     np.testing.assert_array_equal(frame.pixels[0], values)

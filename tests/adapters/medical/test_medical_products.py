@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from banana_adapters.common.overlay import OVERLAY
 from banana_adapters.common.stats import CSV, JSON
+from banana_adapters.medical.lossy import lossy_of
 from banana_adapters.medical.sinks import DCM, LABELMAP, NII, SC
 from medical_back import frame_points, seg_volume
 from medical_made import enhanced, folder_items, options, save, save_series, single, write
@@ -49,13 +50,40 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_object_is_valid(tmp_path, source):
+def test_every_object_is_valid_and_says_what_made_it(tmp_path, source):
     written = write(SOURCES[source](tmp_path), tmp_path / "out", formats=ALL)
     assert len(written) == 7
     assert {name: complaints(path) for name, (path, _) in written.items()} == dict.fromkeys(written, [])
     read = [pydicom.dcmread(path, stop_before_pixels=True) for path, _ in written.values()]
     assert len({ds.StudyInstanceUID for ds in read}) == len({ds.FrameOfReferenceUID for ds in read}) == 1
     assert len({ds.SeriesInstanceUID for ds in read}) == len({ds.SOPInstanceUID for ds in read}) == 7
+    for ds in read:
+        (made,) = (e for e in ds.ContributingEquipmentSequence if e.Manufacturer == "banana")
+        assert "research, not a medical device" in made.ContributionDescription
+        assert made.SoftwareVersions == ["banana 0.1.0", f"weights {'ab' * 24}"]
+        if "SegmentSequence" not in ds:
+            assert "banana 0.1.0 (algorithm), weights abababab" in ds.DerivationDescription
+            continue
+        for segment in (s for s in ds.SegmentSequence if s.SegmentNumber):  # 0 is the background
+            (by,) = segment.SegmentationAlgorithmIdentificationSequence
+            assert segment.SegmentAlgorithmType == "AUTOMATIC" and by.AlgorithmVersion == "banana 0.1.0"
+            assert "ab" * 32 in by.AlgorithmParameters
+
+
+def test_what_comes_of_lossy_pictures_says_so(tmp_path):
+    lossy = {"LossyImageCompression": "01", "LossyImageCompressionRatio": 12.5}
+    item = series(tmp_path, 3, **lossy, LossyImageCompressionMethod="ISO_15444_1")
+    written = write(item, tmp_path / "out", formats=ALL)
+    assert {name: complaints(path) for name, (path, _) in written.items()} == dict.fromkeys(written, [])
+    for name in ("masks.dcm", "masks.labelmap.dcm", "masks.sc.dcm", "normals.dcm"):
+        ds = pydicom.dcmread(written[name][0])
+        said = ds.LossyImageCompression, ds.LossyImageCompressionRatio, ds.LossyImageCompressionMethod
+        assert said == ("01", 12.5, "ISO_15444_1"), name
+
+
+def test_a_baseline_jpeg_is_lossy_though_its_header_is_silent():
+    assert lossy_of(pydicom.Dataset(), "1.2.840.10008.1.2.4.50").methods == ("ISO_10918_1",)
+    assert lossy_of(pydicom.Dataset(), "1.2.840.10008.1.2.4.90") is None
 
 
 def test_the_check_of_objects_finds_faults(tmp_path):
@@ -64,6 +92,18 @@ def test_the_check_of_objects_finds_faults(tmp_path):
         "lacks Modality": lambda ds: delattr(ds, "Modality"),
         "Manufacturer is empty": lambda ds: setattr(ds, "Manufacturer", ""),
         "knows no KVP": lambda ds: setattr(ds, "KVP", "90"),
+        "knows no SegmentSequence/KVP": lambda ds: setattr(ds.SegmentSequence[0], "KVP", "90"),
+        "PlanePositionSequence is not there once": lambda ds: delattr(
+            ds.PerFrameFunctionalGroupsSequence[1], "PlanePositionSequence"
+        ),
+        "PixelMeasuresSequence is not there once": lambda ds: setattr(
+            ds.PerFrameFunctionalGroupsSequence[0],
+            "PixelMeasuresSequence",
+            ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence,
+        ),
+        "common-instance-reference: lacks": lambda ds: delattr(
+            ds.ReferencedSeriesSequence[0], "SeriesInstanceUID"
+        ),
         "SegmentNumber": lambda ds: delattr(ds.SegmentSequence[0], "SegmentNumber"),
     }
     for text, spoil in faults.items():

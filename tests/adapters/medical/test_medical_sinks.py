@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from itertools import permutations, product
 from pathlib import Path
 
 import highdicom as hd
@@ -12,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from banana_adapters.medical.derived import writing
+from medical_back import TO_LPS, nii_nibabel, seg_volume
 from medical_made import (
     SECRET_BIRTH,
     SECRET_ID,
@@ -30,12 +30,6 @@ from banana_cli.errors import UsageError
 from banana_cli.types import LayerKind, Modality
 
 MASKS = options(LayerKind.MASKS)
-TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-ORIENTATIONS = [
-    tuple(np.eye(3)[axis] * sign for axis, sign in zip(order, signs, strict=True))
-    for order in permutations(range(3))
-    for signs in product((1, -1), repeat=3)
-]
 
 
 def block_volume():
@@ -43,26 +37,6 @@ def block_volume():
     voxels = np.full((6, 9, 11), -500)
     voxels[3:5, 1:3, 6:10] = 500
     return voxels, np.array((3.5, 1.5, 7.5))
-
-
-def seg_points(path, label):
-    """(N, 3) mm of a segment's voxels, read back by highdicom from each frame's own place."""
-    seg = hd.seg.segread(path)
-    numbers = [n for n in seg.segment_numbers if seg.get_segment_description(n).segment_label == label]
-    points = []
-    volume = seg.get_volume(segment_numbers=numbers)
-    index = np.argwhere(volume.array[..., 0] > 0)
-    points = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
-    return points
-
-
-def nii_points(path, label):
-    image = nibabel.load(path)
-    assert np.allclose(image.get_sform(), image.get_qform(), atol=1e-5)
-    assert int(image.header["sform_code"]) == int(image.header["qform_code"]) == 1
-    index = np.argwhere(np.asarray(image.dataobj) == TABLE.id_of(label))
-    affine = TO_LPS @ image.affine
-    return index @ affine[:3, :3].T + affine[:3, 3]
 
 
 def test_segments_are_coded_coloured_and_signed(tmp_path):
@@ -102,7 +76,7 @@ def test_enhanced_files_are_segmented_frame_by_frame(tmp_path, order):
     path = enhanced(tmp_path / "e.dcm", stored, positions, [1] * 6)
     written = write(single(path), tmp_path / "out", MASKS)
     expected = (1 + 2 * col, 2 + 2 * row, 3 * k)
-    for points in (seg_points(written["masks.dcm"][0], "bone"), nii_points(written["masks.nii"][0], "bone")):
+    for points in (seg_volume(written["masks.dcm"][0], "bone"), nii_nibabel(written["masks.nii"][0], "bone")):
         np.testing.assert_allclose(points.mean(axis=0), expected, atol=0.01)
 
 
@@ -125,7 +99,7 @@ def test_a_single_slice_gives_all_three_objects(tmp_path):
     sc = pydicom.dcmread(written["normals.dcm"][0])
     assert tuple(sc.pixel_array[1, 1]) == (128, 128, 255) and tuple(sc.pixel_array[0, 0]) == (0, 0, 0)
     assert list(sc.PixelSpacing) == [0.5, 0.7] and list(sc.PatientOrientation) == ["L", "P"]
-    assert seg_points(written["masks.dcm"][0], "air").min(axis=0)[2] == 5
+    assert seg_volume(written["masks.dcm"][0], "air").min(axis=0)[2] == 5
 
 
 def test_a_surface_map_lies_on_its_viewing_plane(tmp_path):
@@ -228,7 +202,23 @@ def test_one_frame_of_any_class_can_be_a_source(tmp_path, sop_class):
     uid = f"1.2.840.10008.5.1.4.1.1.{sop_class}"
     path = save(tmp_path / "a.dcm", np.full((4, 5), 40, np.int16), SOPClassUID=uid, NumberOfFrames=1)
     written = write(single(path), tmp_path / "out", MASKS)
-    assert len(seg_points(written["masks.dcm"][0], "bone")) == 20
+    assert len(seg_volume(written["masks.dcm"][0], "bone")) == 20
+
+
+@pytest.mark.parametrize("sop_class", ["66.7", "2", "999.1"])
+def test_several_frames_of_any_class_can_be_a_source(tmp_path, sop_class):
+    """A label map, which pydicom does not know; a CT, one frame by the standard; and what is none."""
+    uid = f"1.2.840.10008.5.1.4.1.1.{sop_class}"
+    places = [[1, 2, 3.0 * k] for k in range(5)]
+    path = enhanced(tmp_path / "e.dcm", np.full((5, 6, 7), 2000, np.uint16), places, [1] * 5)
+    ds = pydicom.dcmread(path)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = uid
+    ds.save_as(path)
+    written = write(single(path), tmp_path / "out", MASKS)
+    seg = hd.seg.segread(written["masks.dcm"][0])
+    assert len(seg_volume(written["masks.dcm"][0], "bone")) == 5 * 6 * 7
+    (source,) = seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert (source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID) == (uid, ds.SOPInstanceUID)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from medical_made import folder_items, frames_of, options, save_series
+from test_medical_identity import banana
 
 from banana_cli.options import ViewName
 from banana_cli.types import DepthKind, LayerKind, Unit
@@ -143,6 +144,10 @@ def test_a_box_has_a_flat_front_at_its_distance(tmp_path, view):
     middle = (rows.min() + rows.max()) // 2, (cols.min() + cols.max()) // 2
     np.testing.assert_allclose(normals.xyz[:, middle[0], middle[1]], (0, 0, -1), atol=0.02)
     assert depth.values[middle] > 0
+    margin = 7  # mm: a little more than two voxels, as far as the smoothing rounds an edge off
+    face = np.s_[rows.min() + margin : rows.max() - margin, cols.min() + margin : cols.max() - margin]
+    lean = np.rad2deg(np.arccos(np.clip(-normals.xyz[2][face], -1, 1)))
+    assert lean.size > 100 and lean.max() < 5
 
 
 @pytest.mark.parametrize("view", ViewName)
@@ -184,6 +189,22 @@ def test_only_the_surface_is_read_where_only_depth_is_wanted(tmp_path):
     assert len(both) == 9
     assert [f.provenance.extra["layers"] for f in both[:8]] == [["masks"]] * 8
     assert both[8].provenance.index == 8 and both[8].measured
+
+
+@pytest.mark.parametrize("view, told", [(ViewName.ANTERIOR, True), (ViewName.POSTERIOR, False)])
+def test_a_view_of_the_scan_s_own_end_says_so(tmp_path, view, told):
+    """Tissue that the scan's front cuts through; its back is in the air."""
+    voxels = np.full((6, 12, 12), 40)
+    voxels[:, 8:] = -1000
+    frame, _, _ = surface(tmp_path, voxels, view, step=(0, 0, 2))
+    assert ("100% of what is seen" in frame.provenance.extra.get("notice", "")) == told
+    assert frame.provenance.extra["cut_share"] == (1.0 if told else 0.0)
+
+
+def test_a_user_is_told_of_it(tmp_path):
+    save_series(tmp_path / "s", np.full((6, 12, 12), 40), step=(0, 0, 2))
+    status, said = banana("depth", tmp_path / "s", "-o", tmp_path / "out")
+    assert status == 0 and "where the scan ends inside the body" in said
 
 
 def test_three_slices_are_no_volume(tmp_path):

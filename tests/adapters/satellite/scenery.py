@@ -108,8 +108,9 @@ def copied(frame: Frame) -> Prediction:
     )
 
 
-def job_of(info, layer: LayerKind) -> SinkJob:
+def job_of(info, layer: LayerKind, more: dict | None = None) -> SinkJob:
     return SinkJob(
+        options=more or {},
         info=info,
         layer=layer,
         table=AERIAL,
@@ -121,12 +122,12 @@ def job_of(info, layer: LayerKind) -> SinkJob:
 
 
 def convert(
-    path: Path, out: Path, formats: dict[str, tuple[SinkFormat, LayerKind]], asked=None
+    path: Path, out: Path, formats: dict[str, tuple[SinkFormat, LayerKind]], asked=None, more=None
 ) -> dict[str, dict]:
     """Read a scene, copy it into each output ``out / name``; the facts that ``finish`` gave, by name."""
     with SATELLITE.open(item_of(path), asked or options()) as source, ExitStack() as stack:
         sinks = {
-            name: stack.enter_context(fmt.open(out / name, job_of(source.info, layer)))
+            name: stack.enter_context(fmt.open(out / name, job_of(source.info, layer, more)))
             for name, (fmt, layer) in formats.items()
         }
         for frame in source:

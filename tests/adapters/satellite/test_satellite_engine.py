@@ -11,7 +11,7 @@ import rasterio
 import torch
 from banana_adapters.satellite import SATELLITE
 from rasterio import Affine
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from scenery import item_of, write_scene
 
 from banana_cli.classes import AERIAL
@@ -51,9 +51,11 @@ class Smudged:
         )
 
 
-def answer(path: Path, tile: int | None = None, net: Smudged | None = None) -> tuple[np.ndarray, np.ndarray]:
+def answer(
+    path: Path, tile: int | None = None, net: Smudged | None = None, engine: Engine | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Classes and heights of a whole scene."""
-    engine = Engine(net or Smudged(), FACTS, EngineOptions())
+    engine = engine or Engine(net or Smudged(), FACTS, EngineOptions())
     asked = ReadOptions(layers=frozenset(LayerKind), raster=RasterOptions(tile=tile))
     with SATELLITE.open(item_of(path), asked) as source:
         ids = np.full(source.info.shape, 77, np.uint8)
@@ -161,3 +163,27 @@ def test_a_frame_that_is_missing_is_only_looked_at_again(tmp_path: Path) -> None
         frames[3], provenance=replace(frames[3].provenance, looks=replace(frames[3].provenance.looks))
     )
     assert np.array_equal(engine.predict(alone, kinds).get(Mask).ids, straight[3])
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_answer_alike_whatever_the_tiles(tmp_path: Path, shared_data: Path) -> None:
+    """A real scene, enlarged to several looks a side, whole, in tiles, and as a part that begins elsewhere."""
+    source = shared_data / "satellite" / "scenes" / "m_4709963_se_14_1_20090818.tif"
+    with rasterio.open(source) as scene:
+        size = (2 * scene.height, 2 * scene.width)
+        data = scene.read([1, 2, 3], out_shape=(3, *size), resampling=Resampling.cubic)
+        place = {"crs": scene.crs, "transform": scene.transform @ Affine.scale(0.5)}
+    engine = Engine.load(device="cpu", precision="fp32", threads=1)
+    path = write_scene(tmp_path / "s.tif", data, **place)
+    whole, heights = answer(path, 9999, engine=engine)
+    for tile in (256, 512, 1024):
+        ids, others = answer(path, tile, engine=engine)
+        wrong = ids != whole
+        assert wrong.mean() < 1e-5  # the order of sums, where two classes are equally likely
+        assert max(wrong.sum(axis=0).max(), wrong.sum(axis=1).max()) <= 3  # and none of it on a line
+        np.testing.assert_allclose(others, heights, atol=0.02)
+    top, left, far = 101, 37, 512
+    moved = {**place, "transform": place["transform"] @ Affine.translation(left, top)}
+    cut, _ = answer(write_scene(tmp_path / "part.tif", data[:, top:, left:], **moved), engine=engine)
+    inside = (slice(top + far, None), slice(left + far, None))
+    assert (cut[far:, far:] != whole[inside]).mean() < 1e-5

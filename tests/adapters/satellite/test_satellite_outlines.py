@@ -13,7 +13,8 @@ import rasterio.warp
 import shapely
 from banana_adapters.satellite.antimeridian import cut
 from banana_adapters.satellite.ellipsoid import polygon_area_m2
-from banana_adapters.satellite.regions import label, regions_of
+from banana_adapters.satellite.regions import Regions, label
+from banana_adapters.satellite.seams import Strip, joined
 from banana_adapters.satellite.sinks import GEOJSON, GPKG
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,66 @@ def blobs(height: int, width: int) -> np.ndarray:
     band = cv2.GaussianBlur(noise, (0, 0), 5).argmax(axis=-1).astype(np.uint8) + 1
     band[30:50, 30:70] = 0
     return band
+
+
+def strips_of(ids: np.ndarray, rows: int | None = None) -> list[Strip]:
+    """Strips of ``rows`` rows; confidences and heights tell where a pixel lies."""
+    height = (np.arange(ids.size) % 50).astype(np.float16).reshape(ids.shape)
+    rows = rows or len(ids)
+    return [
+        Strip(
+            top=top,
+            last=top + rows >= len(ids),
+            ids=ids[top : top + rows],
+            confidence=(height * 5).astype(np.uint8)[top : top + rows],
+            height_m=height[top : top + rows],
+        )
+        for top in range(0, len(ids), rows)
+    ]
+
+
+def regions_of(ids: np.ndarray, rows: int | None = None, tolerance_px: float = 1.0) -> Regions:
+    """All regions, of a map that comes whole or in strips of ``rows``."""
+    parts = list(joined(strips_of(ids, rows), tolerance_px))
+    names = ("shapes", "class_ids", "pixels", "confidence", "height_m")
+    return Regions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def facts_of(found: Regions) -> list[tuple]:
+    """What is known of each region, whatever their order."""
+    sure, height = np.round(found.confidence, 6), np.round(found.height_m, 6)
+    boxes = shapely.bounds(found.shapes).tolist()
+    return sorted(zip(found.class_ids.tolist(), found.pixels.tolist(), sure, height, boxes, strict=True))
+
+
+@given(MAPS, st.integers(1, 5))
+@settings(max_examples=120, deadline=None)
+def test_strips_give_the_regions_of_the_whole(ids: np.ndarray, rows: int) -> None:
+    whole, cut_up = regions_of(ids, tolerance_px=0), regions_of(ids, rows, tolerance_px=0)
+    assert facts_of(cut_up) == facts_of(whole)
+    assert {shapely.get_type_id(s) for s in cut_up.shapes} <= {3}
+    by_place = [sorted(r.shapes, key=lambda s: (s.bounds, s.area)) for r in (whole, cut_up)]
+    assert shapely.equals(*by_place).all()
+
+
+@given(MAPS, st.integers(1, 5))
+@settings(max_examples=120, deadline=None)
+def test_simplified_strips_leave_no_gaps(ids: np.ndarray, rows: int) -> None:
+    found = regions_of(ids, rows)
+    assert shapely.is_valid(found.shapes).all()
+    assert shapely.coverage_is_valid(found.shapes)
+    assert len(found) == len(label(ids)[1])
+
+
+def test_a_large_map_in_strips_is_the_same_but_for_its_seams() -> None:
+    band = blobs(400, 300)
+    whole, cut_up = regions_of(band), regions_of(band, 130)
+    assert shapely.coverage_is_valid(cut_up.shapes)
+    for class_id in range(5):
+        mine = [shapely.union_all(r.shapes[r.class_ids == class_id]) for r in (whole, cut_up)]
+        assert mine[0].symmetric_difference(mine[1]).area < 0.003 * band.size
+    corners = [int(shapely.get_num_coordinates(r.shapes).sum()) for r in (whole, cut_up)]
+    assert corners[1] < 1.3 * corners[0]
 
 
 def features_of(folder: Path) -> tuple[list[dict], np.ndarray]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from banana_adapters.satellite import SATELLITE, outlines
+import shapely
+from banana_adapters.common.stats import CSV
+from banana_adapters.satellite import outlines, seams
 from banana_adapters.satellite.ellipsoid import ring_area_m2
 from banana_adapters.satellite.gdal import gdal_env
 from banana_adapters.satellite.sinks import GEOJSON, TILES
 from PIL import Image
+from pyproj import Geod
+from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.features import rasterize
-from rasterio.warp import transform_geom
-from scenery import PLACES, convert, item_of, job_of, options, write_scene
+from rasterio.warp import transform, transform_geom
+from scenery import PLACES, convert, write_scene
 
 from banana_cli.classes import AERIAL
 from banana_cli.codec import HEIGHT16, decode_depth_u16, decode_normals_u8
@@ -99,14 +104,34 @@ def test_geojson_is_refused_where_it_cannot_be(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(outlines, "MAX_RUNS", 100)
     with pytest.raises(OutputError, match="speckled"):
         convert(somewhere, tmp_path, MASKS)
-    monkeypatch.setattr(outlines, "MAX_PIXELS", 1000)
-    info = SATELLITE.inspect(item_of(somewhere), options())
-    with (
-        pytest.raises(OutputError, match="too many"),
-        GEOJSON.open(tmp_path / "x", job_of(info, LayerKind.MASKS)),
-    ):
-        pass
+    monkeypatch.setattr(outlines, "MAX_RUNS", 5_000_000)
+    monkeypatch.setattr(seams, "MAX_OPEN_CORNERS", 10)
+    monkeypatch.setattr(outlines, "STRIP_PX", 1200)
+    with pytest.raises(OutputError, match="speckled"):
+        convert(somewhere, tmp_path, MASKS)
     assert not [p for p in tmp_path.iterdir() if ".mosaic" in p.name]
+
+
+@pytest.mark.parametrize("place", ["utm", "lonlat"])
+def test_a_scene_in_strips_has_the_same_polygons_but_for_their_seams(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is that of a strip: what a large scene does by the million pixels, done by the row here."""
+    path = write_scene(tmp_path / "s.tif", patches(400, 300)[None], place=place, nodata=0)
+    convert(path, tmp_path, MASKS)
+    whole = json.loads((tmp_path / "m.geojson").read_text())["features"]
+    monkeypatch.setattr(outlines, "STRIP_PX", 300 * 70)
+    convert(path, tmp_path, MASKS)
+    cut_up = json.loads((tmp_path / "m.geojson").read_text())["features"]
+    facts = [
+        sorted((f["properties"]["class_id"], f["properties"]["pixels"]) for f in features)
+        for features in (whole, cut_up)
+    ]
+    assert facts[0] == facts[1]
+    shapes = np.array([shapely.from_geojson(json.dumps(f["geometry"])) for f in cut_up])
+    assert shapely.is_valid(shapes).all() and shapely.coverage_is_valid(shapes)
+    areas = [sum(f["properties"]["area_m2"] for f in features) for features in (whole, cut_up)]
+    assert areas[1] == pytest.approx(areas[0], rel=1e-4)
 
 
 def test_tiles_put_together_are_the_scene(tmp_path: Path) -> None:
@@ -170,3 +195,34 @@ def test_tiles_of_a_scene_without_a_place(tmp_path: Path) -> None:
     assert facts["t"]["encoding"] == "height16"
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["index.json", "r00000_c00000.png"]
     assert json.loads((tmp_path / "t" / "index.json").read_text())["features"][0]["geometry"] is None
+
+
+@pytest.mark.parametrize("lat", [0.0, 45.0, 70.0])
+@pytest.mark.parametrize("kind", ["degrees", "web mercator", "utm, six degrees off"])
+def test_areas_in_tables_are_geodesic(tmp_path: Path, lat: float, kind: str) -> None:
+    """Each class's area is that of its pixels' own quadrangles on the ellipsoid, to 0.1 %."""
+    crs, step = {
+        "degrees": ("EPSG:4326", 2e-4),
+        "web mercator": ("EPSG:3857", 25.0),
+        "utm, six degrees off": ("EPSG:32633", 20.0),
+    }[kind]
+    (x,), (y,) = transform("EPSG:4326", crs, [21.0 if "utm" in kind else 15.0], [lat])
+    data = np.zeros((1, 900, 700), np.uint8)
+    data[0, 450:], data[0, 100:300, 50:350] = 1, 2
+    place = Affine(step, 0, x, 0, -step, y)
+    path = write_scene(tmp_path / "s.tif", data, crs=crs, transform=place)
+    convert(path, tmp_path, {"s.csv": (CSV, LayerKind.MASKS)})
+    with (tmp_path / "s.csv").open() as file:
+        rows = {int(row["class_id"]): row for row in csv.DictReader(file)}
+    geod = Geod(ellps="WGS84")
+    edges = [place @ (c, r) for r in range(0, 901, 50) for c in range(0, 701, 50)]
+    lons, lats = (np.reshape(v, (19, 15)) for v in transform(crs, "EPSG:4326", *zip(*edges, strict=True)))
+    truth = dict.fromkeys(range(3), 0.0)
+    for i in range(18):
+        for j in range(14):
+            around = [(i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)]
+            area, _ = geod.polygon_area_perimeter([lons[p] for p in around], [lats[p] for p in around])
+            truth[int(data[0, i * 50, j * 50])] += abs(area)
+    for k, area in truth.items():
+        assert float(rows[k]["area"]) == pytest.approx(area, rel=1e-3)
+        assert rows[k]["area_unit"] == "m2"

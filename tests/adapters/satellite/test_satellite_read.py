@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from banana_adapters.common import npy
+from banana_adapters.common.npy import NPY
 from banana_adapters.satellite import SATELLITE
 from banana_adapters.satellite.gdal import gdal_env
 from rasterio.enums import ColorInterp
-from scenery import PLACES, frames_of, item_of, options, write_scene
+from scenery import PLACES, convert, frames_of, item_of, options, write_scene
 
 from banana_cli.adapter import read_head
 from banana_cli.errors import InputError, UsageError
@@ -336,3 +339,17 @@ def test_bands_that_are_named_as_colours_are_taken_by_name(tmp_path: Path) -> No
             scene.set_band_description(k, name)
     [frame] = frames_of(path)
     assert frame.pixels[:, 0, 0].tolist() == [2, 1, 0]
+
+
+def test_an_array_too_large_for_the_disk_is_refused_before_it_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_scene(tmp_path / "s.tif", np.ones((1, 50, 60), np.uint8))
+    outputs = {"m.npy": (NPY, LayerKind.MASKS), "n.npy": (NPY, LayerKind.NORMALS)}
+    convert(path, tmp_path, outputs)
+    assert np.load(tmp_path / "m.npy").shape == (50, 60) and np.load(tmp_path / "n.npy").any()
+    usage = SimpleNamespace(total=1 << 40, used=0, free=50 * 60)
+    monkeypatch.setattr(npy.shutil, "disk_usage", lambda _: usage)
+    convert(path, tmp_path, {"m.npy": (NPY, LayerKind.MASKS)})
+    with pytest.raises(OSError, match="No space left"):
+        convert(path, tmp_path, {"n.npy": (NPY, LayerKind.NORMALS)})

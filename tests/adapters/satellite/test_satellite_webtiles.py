@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.warp
 from banana_adapters.satellite import SATELLITE
 from banana_adapters.satellite.pyramid import Zooms, cover_of, halved
 from banana_adapters.satellite.scene import SceneInfo
 from banana_adapters.satellite.sinks import MBTILES, PMTILES, XYZ
+from banana_adapters.satellite.webtiles import WebTilesFormat
 from PIL import Image
 from pmtiles.reader import MmapSource, Reader, all_tiles
 from scenery import convert, copied, frames_of, item_of, job_of, options, write_scene
@@ -209,3 +211,60 @@ def test_halving_takes_the_mean_of_what_is_valid() -> None:
 
 def _info(path: Path) -> SceneInfo:
     return SATELLITE.inspect(item_of(path), options())
+
+
+@pytest.mark.parametrize(
+    ("name", "lon", "lat"),
+    [
+        ("WorldCRS84Quad", 15.0, 45.0),
+        ("WGS1984Quad", -70.0, -30.0),
+        ("EuropeanETRS89_LAEAQuad", 15.0, 45.0),
+        ("UTM31WGS84Quad", 4.0, 50.0),
+        ("UPSArcticWGS84Quad", 100.0, 84.5),
+        ("WebMercatorQuad", 15.0, 45.0),
+    ],
+)
+def test_another_tiling_scheme_puts_each_place_where_it_says(
+    tmp_path: Path, name: str, lon: float, lat: float
+) -> None:
+    """Against morecantile's own numbers of tiles: each patch of the scene lies in the tile that it names."""
+    tms = pytest.importorskip("morecantile").tms.get(name)
+    crs = f"+proj=laea +lat_0={lat} +lon_0={lon} +datum=WGS84 +units=m"
+    place = rasterio.Affine(4.0, 0, -600, 0, -4.0, 600)
+    classes = RNG.integers(1, 6, (5, 5), dtype=np.uint8)
+    band = classes.repeat(60, 0).repeat(60, 1)[None]
+    scene = write_scene(tmp_path / "s.tif", band, place="none", crs=crs, transform=place)
+    facts = convert(scene, tmp_path, {"t": (XYZ, LayerKind.MASKS)}, more={"tiling_scheme": name})["t"]
+    zoom = facts["max_zoom"]
+    assert facts["scheme"].startswith(name) and facts["min_zoom"] < zoom
+    assert json.loads((tmp_path / "t" / "tilejson.json").read_text())["tile_matrix_set"] == name
+    for i, j in np.ndindex(5, 5):
+        (x,), (y,) = rasterio.warp.transform(
+            crs, "EPSG:4326", *[[v] for v in place @ (j * 60 + 30, i * 60 + 30)]
+        )
+        for level in (zoom, zoom - 1):
+            tile = tms.tile(x, y, level)
+            box, at = tms.xy_bounds(tile), tms.xy(x, y)
+            col = int((at.x - box.left) / (box.right - box.left) * 256)
+            row = int((box.top - at.y) / (box.top - box.bottom) * 256)
+            ids = ids_of((tmp_path / "t" / str(level) / str(tile.x) / f"{tile.y}.png").read_bytes())
+            assert ids[row, col] == classes[i, j]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "name", "words"),
+    [
+        (MBTILES, "WorldCRS84Quad", "defined for web mercator"),
+        (PMTILES, "WorldCRS84Quad", "defined for web mercator"),
+        (XYZ, "CanadianNAD83_LCC", "do not halve"),
+        (XYZ, "GNOSISGlobalGrid", "do not halve"),
+        (XYZ, "Nothing", "there is no tiling scheme"),
+        (XYZ, "UPSAntarcticWGS84Quad", "no place"),
+    ],
+)
+def test_schemes_that_cannot_be_are_refused(
+    tmp_path: Path, fmt: WebTilesFormat, name: str, words: str
+) -> None:
+    scene = write_scene(tmp_path / "s.tif", np.ones((1, 30, 30), np.uint8))
+    with pytest.raises(OutputError, match=words):
+        convert(scene, tmp_path, {"t": (fmt, LayerKind.MASKS)}, more={"tiling_scheme": name})
