@@ -100,10 +100,11 @@ def describe(
 def _facts(
     dataset: Dataset, channels: Channels, scaling: Scaling, reference: Georeference
 ) -> dict[str, Json]:
+    file: Dataset = getattr(dataset, "src_dataset", dataset)  # what is warped is not a file and tells little
     facts: dict[str, Json] = {
-        "driver": dataset.driver,
+        "driver": file.driver,
         "size": [dataset.width, dataset.height],
-        "bands": dataset.count,
+        "bands": file.count,
         "bands_used": list(channels.indexes),
         "dtype": channels.dtype,
         "nodata": json_number(
@@ -111,10 +112,10 @@ def _facts(
         ),
         **reference.describe(),
         "bounds": bounds_of(reference, dataset.height, dataset.width),
-        "block": list(dataset.block_shapes[0]),
-        "compression": dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION"),
-        **({"dated": dated} if (dated := _date_of(dataset)) else {}),
-        "overviews": list(dataset.overviews(1)),
+        "block": list(file.block_shapes[0]),
+        "compression": file.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION"),
+        **({"dated": dated} if (dated := _date_of(file)) else {}),
+        "overviews": list(file.overviews(1)),
         "mask": sorted({f.name for flags in dataset.mask_flag_enums for f in flags}),
         "colours": "palette" if channels.palette is not None else list(channels.names),
         "sensor": channels.sensor.value,

@@ -52,6 +52,7 @@ scenes     tif (the default: COG, with a STAC item), hillshade (of depth), html 
 pictures   png (the default)
 attention  attention (pictures), attention-mp4 (clips): written by --attention and not by --format
 any        png, npy, csv and json (statistics; of scans: ml, mm2, mean HU), overlay (beside or over the input)
+           coco (masks as COCO JSON: things one by one, the rest by class; needs banana-vision[coco])
 
 png and frames: banana decode gives the values back. mkv holds them too; its sidecar tells the encoding.
 --format takes several: --format tif,geojson,csv

@@ -90,7 +90,8 @@ class Course:
     def covered(self, sides: F64) -> NDArray[np.bool_]:
         """Which measured sides (4,) lie so far inside that something must cover them."""
         inside = (sides - self.sides) * _INWARD
-        return inside > max(_COVERED_PX, _COVERED * size_of(self.sides))
+        far: NDArray[np.bool_] = inside > max(_COVERED_PX, _COVERED * size_of(self.sides))
+        return far
 
     def look(self, sides: F64, hidden: NDArray[np.bool_]) -> None:
         """Take in measured sides, of which some (4,) are ``hidden``."""

@@ -65,7 +65,8 @@ def other_colour(colours: Sequence[F64], seen: Seen) -> F64:
     if not len(colours):
         return np.zeros((0, len(seen.sides)))
     gap = np.linalg.norm(np.stack(colours)[:, None] - seen.colours[None], axis=-1)
-    return np.minimum(gap / _OTHER_COLOUR, _MOST_COLOUR)
+    against: F64 = np.minimum(gap / _OTHER_COLOUR, _MOST_COLOUR)
+    return against
 
 
 def by_course(

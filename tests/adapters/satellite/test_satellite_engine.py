@@ -167,7 +167,7 @@ def test_a_frame_that_is_missing_is_only_looked_at_again(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_the_shipped_weights_answer_alike_whatever_the_tiles(tmp_path: Path, shared_data: Path) -> None:
-    """A real scene, enlarged to several looks a side, whole, in tiles, and as a part that begins elsewhere."""
+    """A real scene, enlarged to several looks a side: whole, in tiles, and a part that begins elsewhere."""
     source = shared_data / "satellite" / "scenes" / "m_4709963_se_14_1_20090818.tif"
     with rasterio.open(source) as scene:
         size = (2 * scene.height, 2 * scene.width)

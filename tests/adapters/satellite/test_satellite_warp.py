@@ -63,7 +63,10 @@ def test_control_points_bring_pixels_to_their_place(tmp_path: Path, crs: str, co
     """Four points make a plane, 64 a producer's grid; the scene is turned by 30 degrees."""
     along = tuple(round(SIDE * k / (count - 1)) for k in range(count))
     path = write_scene(tmp_path / "s.tif", spotted(), place="none", gcps=points(crs, along, along), crs=crs)
+    with gdal_env(), rasterio.open(path, "r+") as scene:
+        scene.update_tags(TIFFTAG_DATETIME="2020:02:01 10:00:00")
     info = SATELLITE.inspect(item_of(path), options())
+    assert (info.facts["driver"], info.facts["dated"]) == ("GTiff", "2020-02-01T10:00:00Z")
     assert info.reference.describe()["crs"] == "EPSG:32633"
     assert info.reference.pitch_m == pytest.approx((PITCH, PITCH), rel=0.02)
     assert any("ground control points: warped" in notice for notice in info.notices)
