@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from banana_adapters.driving import DRIVING
@@ -29,7 +28,7 @@ from .fakes import job as sink_job
 from .fakes import predict as plain
 from .test_resume import Killed, Model, tree
 
-SHAPE, FRAMES = (48, 64), 40
+SHAPE, FRAMES = (96, 128), 40  # libx264 itself may differ from run to run below that
 FORMS = (NDJSON, MOT, COCO_VIDEO, MP4_TRACKS)
 CAR, PERSON = 13, 11
 
@@ -101,17 +100,8 @@ def test_killed_and_resumed_is_the_same(made: Path, dies: int, tmp_path: Path) -
     found, wanted = tree(tmp_path / "out"), tree(made / "out")
     assert found.keys() == wanted.keys()
     for name, data in wanted.items():
-        if name.endswith((".ndjson", ".txt", "coco-video.json")):
+        if f"{name}.json" in wanted:  # sidecars tell times
             assert found[name] == data, name
-    for a, b in zip(
-        *(pictures(f / "street.masks.tracks.mp4") for f in (tmp_path / "out", made / "out")), strict=True
-    ):
-        assert np.abs(a - b).mean() < 0.5
-
-
-def pictures(path: Path) -> list[np.ndarray]:
-    with av.open(str(path)) as clip:
-        return [frame.to_ndarray(format="rgb24").astype(np.int16) for frame in clip.decode(video=0)]
 
 
 def test_a_line_a_frame(made: Path) -> None:
