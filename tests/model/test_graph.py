@@ -116,7 +116,7 @@ def test_a_graph_is_built_once_and_again_when_its_file_is_damaged(
     for damage, times in ((whole, 0), (whole[:-5], 1), (whole[:99] + b"x" + whole[100:], 2), (b"", 3)):
         file.write_bytes(damage)
         fresh = runtime_onnx.OnnxNet(make_net(SPEC), sha256_of(weights), GraphCache(kept))
-        assert torch.equal(fresh.features(inp, 0.27).f4, first.f4)
+        assert torch.allclose(fresh.features(inp, 0.27).f4, first.f4, atol=1e-3)  # sums in another order
         assert len(built) == times and file.read_bytes() == whole
 
 
