@@ -17,19 +17,7 @@ from banana_cli.cli.main import main
 from banana_cli.errors import InputError, WeightsError
 from banana_cli.types import Depth, DepthKind, Domain, Json, Layer, LayerKind, Mask, Modality, Normals, Unit
 
-from .fakes import FakeAdapter, FakeFormat, Fakes
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def banana(fakes: Fakes, *words: str) -> int:
-    return main(list(words), fakes.world())
+from .fakes import FakeAdapter, FakeFormat, Fakes, banana
 
 
 def test_info_shows_headers_and_loads_no_model(here: Path) -> None:
