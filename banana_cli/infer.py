@@ -273,7 +273,7 @@ class Engine:
             fit=fit,
             log_focal=float(out.log_focal[0]),
             kept=out.kept,
-            attention=of_picture(_levels(features)[0], fit) if self._options.attention else None,
+            attention=of_picture(levels_of(features)[0], fit) if self._options.attention else None,
         )
 
     def _shown(self, frame: Frame) -> tuple[Fit, NetInput]:
@@ -355,7 +355,7 @@ class Engine:
         out = self._net.read(features, frame.modality, heads)
         clock.lap("model")
         if self._options.attention:
-            for tile, levels in zip(tiles, _levels(features), strict=True):
+            for tile, levels in zip(tiles, levels_of(features), strict=True):
                 self._cells.put(tile, levels)
         heard.focals += out.log_focal.tolist()
         heard.kept += [out.kept] * len(tiles)
@@ -437,7 +437,7 @@ def _chosen(device: str, precision: str, runtime: Runtime) -> tuple[torch.device
 # --- in: frame -> network -----------------------------------------------------------------------
 
 
-def _levels(features: Features) -> U8:
+def levels_of(features: Features) -> U8:
     """(B, H/8, W/8) levels of the 8-px cells of each picture."""
     levels: U8 = features.levels().cpu().numpy()
     return levels

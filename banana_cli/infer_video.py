@@ -20,9 +20,9 @@ from torch import Tensor
 from banana_cli.attention import CELL_PX, of_picture
 from banana_cli.classes import TABLE_OF
 from banana_cli.fit import Fit
-from banana_cli.infer import Clock, Engine, attention_of
+from banana_cli.infer import Clock, Engine, attention_of, levels_of
 from banana_cli.infer_asked import asked
-from banana_cli.infer_decode import decode, meaning_of
+from banana_cli.infer_decode import Meaning, decode, meaning_of
 from banana_cli.layers import values_of, with_values
 from banana_cli.model.maps import Maps, stacked
 from banana_cli.model.net import Head, NetInput
@@ -91,11 +91,12 @@ class VideoEngine(Engine):
         else:
             maps, changed = self._looked(frame, clip, heads, clock)
             flow = _flow_of(clip.steady.way, changed, maps.fit)
-        layers = self._layers(frame, clip, maps, changed, wanted)
+        meaning = meaning_of(frame, maps)
+        layers = self._layers(frame, clip, maps, meaning, changed, wanted)
         instances = self._instances(frame, maps, layers)
         clock.lap("decode")
         clip.layers = layers
-        notes = meaning_of(frame, maps).notes
+        notes = meaning.notes
         if clip.focals and notes:
             notes["focal_frames"] = len(clip.focals)
         return Prediction(
@@ -190,7 +191,7 @@ class VideoEngine(Engine):
         out = self._net.read(features, Modality.STREET, heads)
         clip.registers, clip.maps = features.registers, _rows_first(stacked(out)[0])
         if self._options.attention:
-            clip.levels = features.levels()[0].cpu().numpy()
+            clip.levels = levels_of(features)[0]
         clock.lap("model")
         return out.kept, float(out.log_focal[0])
 
@@ -212,7 +213,7 @@ class VideoEngine(Engine):
         rows, cols = part.within(around).slices()
         clip.maps[part.slices()] = _rows_first(stacked(out)[0])[rows, cols]
         if clip.levels is not None:
-            seen_levels = features.levels()[0].cpu().numpy()
+            seen_levels = levels_of(features)[0]
             clip.levels[_cells(part)] = seen_levels[_cells(part.within(around))]
         clock.lap("model")
         return out.kept * around.height * around.width / (whole.height * whole.width)
@@ -238,18 +239,24 @@ class VideoEngine(Engine):
         )
 
     def _layers(
-        self, frame: Frame, clip: _Clip, maps: Maps, changed: Window | None, wanted: frozenset[LayerKind]
+        self,
+        frame: Frame,
+        clip: _Clip,
+        maps: Maps,
+        meaning: Meaning,
+        changed: Window | None,
+        wanted: frozenset[LayerKind],
     ) -> tuple[Layer, ...]:
         """Decode what changed; the rest is as it was."""
         old = clip.layers
         if {layer.kind for layer in old} != wanted:
-            return decode(frame, maps, meaning_of(frame, maps), wanted)
+            return decode(frame, maps, meaning, wanted)
         if changed is None:
             return old
         rows = _source_rows(changed, maps.fit)
         if rows == slice(0, frame.shape[0]):
-            return decode(frame, maps, meaning_of(frame, maps), wanted)
-        new = decode(frame, maps, meaning_of(frame, maps), wanted, rows)
+            return decode(frame, maps, meaning, wanted)
+        new = decode(frame, maps, meaning, wanted, rows)
         return tuple(_patched(was, now, rows) for was, now in zip(old, new, strict=True))
 
 
