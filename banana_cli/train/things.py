@@ -17,8 +17,11 @@ from banana_cli.model.net import THING_PX
 from banana_cli.train.example import UNCOUNTED
 from banana_cli.types import F32, F64, U16
 
-BELLS: Final = ((0.0, 1.5), (8.0, 2.5), (16.0, 4.0))
-"""(square root of the area from which on, standard deviation), network pixels: cars of a lot stay apart."""
+BELLS: Final = ((0.0, 1.5), (8.0, 2.5), (16.0, 4.0), (32.0, 7.0), (64.0, 11.0), (128.0, 18.0))
+"""(square root of the area from which on, standard deviation), network pixels: cars of a lot stay apart.
+
+About a sixth of the side: nobody knows the middle of a large thing to some pixels, and the squared error of
+a bell narrower than that doubt is least where nearly nothing is said."""
 LEAST_PX: Final = 6  # what is smaller is neither asked for nor denied
 
 
