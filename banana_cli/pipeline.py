@@ -50,6 +50,9 @@ __all__ = [
 ]
 
 
+_Item = SourceInfo | Frame | Unreadable
+
+
 class Predictor(Protocol):
     """The model as the pipeline sees it."""
 
@@ -70,6 +73,14 @@ class Remembering(Protocol):
 
     def remember(self, memory: Memory) -> None:
         """Go on as if it had seen the frames before; ``memory`` is what ``memory()`` gave."""
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A predictor that can begin with a frame of a clip while the one before is finished."""
+
+    def expect(self, frame: Frame, kinds: frozenset[LayerKind]) -> None:
+        """``predict`` will be asked for this, in the order of these calls, and before the next ``memory``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,15 +264,11 @@ class _Walk:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lane.end(self._outputs.close(exc))
-        if self._recall is not None:
-            self._recall.close()
         if isinstance(exc, InputError):
             self._let_go()  # a second try would end in the same place
 
     def _let_go(self) -> None:
         """Remove what was kept for a later run."""
-        if self._recall is not None:
-            self._recall.close()
         if self._folder is not None and (self._work is not None or self._recall is not None):
             self._folder.clear()
 
@@ -280,8 +287,7 @@ class _Walk:
         """Take everything the reader gives, then finish the outputs."""
         broken: InputError | None = None
         try:
-            for item, seconds in items:
-                self._tally.seconds["decode"] += seconds
+            for item in self._foreseen(items):
                 self._take(item)
         except InputError as exc:
             if not self._handed or self._settings.on_error is OnError.STOP:
@@ -290,6 +296,42 @@ class _Walk:
         if not self._handed:
             raise self._unusable()
         self._finish(broken)
+
+    def _foreseen(self, items: Iterator[tuple[_Item, float]]) -> Iterator[_Item]:
+        """What the reader gives; frames of a clip one late, so that the model can begin with the next one."""
+        late: Frame | None = None
+        try:
+            for item, seconds in items:
+                self._tally.seconds["decode"] += seconds
+                if late is not None and (not isinstance(item, Frame) or self._ends_segment()):
+                    yield late  # its checkpoint knows nothing of later frames
+                    late = None
+                begun = isinstance(item, Frame) and self._expect(item)
+                if late is not None:
+                    yield late
+                late = item if begun and isinstance(item, Frame) else None
+                if late is None:
+                    yield item
+        except InputError:
+            if late is not None:
+                yield late
+            raise
+        if late is not None:
+            yield late
+
+    def _ends_segment(self) -> bool:
+        """Whether a checkpoint follows the next frame that is handed on."""
+        return self._work is not None and (self._handed + 1) % SEGMENT_FRAMES == 0
+
+    def _expect(self, frame: Frame) -> bool:
+        """Let the model begin with a frame, if it is one for that."""
+        kinds, predictor = answers(frame, self._job.kinds), self._predictor
+        done = self._is_done(frame.provenance.index)
+        if done or not kinds or frame.provenance.clip is None or not isinstance(predictor, Expecting):
+            return False
+        self._load()
+        predictor.expect(frame, kinds)
+        return True
 
     def _finish(self, broken: InputError | None) -> None:
         self._lane.wait()

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from banana_cli.adapter import SinkJob, Stored
 from banana_cli.atomic import final_name
 from banana_cli.codec import mask_facts
-from banana_cli.errors import InputError, OutputError, translate
+from banana_cli.errors import InputError
 from banana_cli.types import NO_CLASS, ClassTable, Depth, Json, LayerKind
 
 from .content import Container
-from .gdal import WRITE_REMEDY, open_raster, reading, writing
+from .gdal import open_raster, reading, writing
 from .mosaic import Mosaic, MosaicSink, Product, SceneFormat, mosaic
+from .pam import keep_crs, notes_of, notes_path, write_notes
 from .scene import json_number
 from .stac import write_item
 
@@ -82,7 +83,7 @@ class GeoTiffSink(MosaicSink):
     def finish(self) -> dict[str, Json]:
         """Turn the mosaic into a COG with overviews; for classes also GDAL's file of their names."""
         self.made.close()
-        overviews = to_cog(self.made.path, self._part, self.made.product)
+        overviews = to_cog(self.made.path, self._part, self.made, self.made.product)
         job = self.made.job
         if job.layer is LayerKind.MASKS:
             _write_categories(self._part, job.table, self.made.subject)
@@ -97,14 +98,17 @@ class GeoTiffSink(MosaicSink):
         }
 
 
-def to_cog(source: Path, part: Path, product: Product) -> list[int]:
-    """Turn a tiled file into a COG; returns its overviews. OutputError where the disk refuses."""
+def to_cog(source: Path, part: Path, made: Mosaic, product: Product) -> list[int]:
+    """Turn a tiled file of a mosaic's size into a COG; returns its overviews.
+
+    OutputError where the disk refuses.
+    """
     import rasterio
     import rasterio.shutil
 
     # a COG is made by way of a file of overviews, and both are gone when GDAL has failed
     with writing(str(final_name(part)), needs=2 * source.stat().st_size):
-        _side_file(part).unlink(missing_ok=True)
+        notes_path(part).unlink(missing_ok=True)
         rasterio.shutil.copy(
             source,
             part,
@@ -118,6 +122,7 @@ def to_cog(source: Path, part: Path, product: Product) -> list[int]:
             BIGTIFF="IF_SAFER",
             NUM_THREADS="ALL_CPUS",
         )
+        keep_crs(part, made.crs, made.subject)
         with rasterio.open(part) as written:
             return list(written.overviews(1))
 
@@ -140,21 +145,13 @@ def encoding(made: Mosaic) -> dict[str, Json]:
 
 def _write_categories(part: Path, table: ClassTable, subject: str) -> None:
     """Names and colours of the classes where GDAL and QGIS look for them: TIFF has no place for them."""
-    side = _side_file(part)
-    # GDAL has written one itself where the CRS does not fit into GeoTIFF keys
-    root = ElementTree.parse(side).getroot() if side.is_file() else ElementTree.Element("PAMDataset")
+    root = notes_of(part)
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
     for info in table.classes:
         ElementTree.SubElement(names, "Category").text = info.name
     band.append(_attribute_table(table))
-    ElementTree.indent(root)
-    with translate(OSError, to=OutputError, subject=subject, remedy=WRITE_REMEDY):
-        side.write_bytes(ElementTree.tostring(root, encoding="utf-8"))
-
-
-def _side_file(part: Path) -> Path:
-    return part.with_name(part.name + ".aux.xml")
+    write_notes(part, root, subject)
 
 
 def _attribute_table(table: ClassTable) -> ElementTree.Element:

@@ -43,6 +43,7 @@ _SETTINGS: Final[dict[str, object]] = {
     "PROJ_NETWORK": "OFF",
     "GTIFF_IGNORE_READ_ERRORS": "NO",
     "GDAL_MAX_DATASET_POOL_SIZE": 64,
+    "OSR_USE_NON_DEPRECATED": "NO",
 }
 
 

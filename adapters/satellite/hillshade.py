@@ -73,7 +73,7 @@ class HillshadeSink(MosaicSink):
                     out.set_band_description(1, _PRODUCT.names[0])
                     for strip in _strips(heights.shape):
                         out.write(self._shaded(heights, strip), 1, window=gdal_window(strip))
-            overviews = to_cog(grey, self._part, _PRODUCT)
+            overviews = to_cog(grey, self._part, self.made, _PRODUCT)
         finally:
             grey.unlink(missing_ok=True)
         return {

@@ -32,6 +32,7 @@ from banana_cli.types import (
 from .bands import gdal_window
 from .gdal import Dataset, gdal_env, writing
 from .georef import IDENTITY
+from .pam import keep_crs, notes_path
 from .scene import SceneInfo
 
 _BLOCK_PX: Final = 256
@@ -133,6 +134,7 @@ class Mosaic:
             if isinstance(self.first, Depth):
                 self._dataset.units = ("" if self.first.unit is Unit.ONE else self.first.unit.value,)
             self._dataset.close()
+        keep_crs(self.path, self.crs, self.subject)
 
     @contextmanager
     def reopened(self) -> Iterator[Dataset]:
@@ -147,8 +149,14 @@ class Mosaic:
         """Close whatever the state, and remove the file and what GDAL put beside it."""
         with gdal_env():
             self._dataset.close()
-        for path in (self.path, self.path.with_name(self.path.name + ".aux.xml")):
+        for path in (self.path, notes_path(self.path)):
             path.unlink(missing_ok=True)
+
+    @property
+    def crs(self) -> str | None:
+        """WKT of the scene's CRS, None where it has none."""
+        info = self.job.info
+        return info.reference.crs if isinstance(info, SceneInfo) else None
 
     def unit(self) -> Json:
         """Unit of the values, None where they have none."""

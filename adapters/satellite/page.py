@@ -152,7 +152,7 @@ class HtmlSink:
     def _legend(self, picture: _Picture) -> list[Json]:
         total = max(int(picture.counts.sum()), 1)
         return [
-            {"name": c.name, "rgb": list(c.rgb), "share": f"{100 * picture.counts[c.id] / total:.1f} %"}
+            {"name": c.name, "rgb": list(c.rgb), "share": _percent(picture.counts[c.id] / total)}
             for c in self._job.table.classes
             if picture.counts[c.id]
         ]
@@ -171,6 +171,11 @@ class HtmlSink:
         grid[..., 0] -= 360 * np.rint((grid[..., 0] - grid[0, 0, 0]) / 360)
         places: Json = np.round(grid, 7).tolist()
         return places
+
+
+def _percent(share: float) -> str:
+    """What is there is never none."""
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
 def filled(facts: dict[str, Json], title: str, generator: str) -> str:

@@ -11,48 +11,35 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from banana_cli.errors import OutputError
 from banana_cli.types import Layer, LayerKind
 
 from .gdal import Dataset
-from .georef import Georeference, lonlat, projected
+from .georef import Georeference, lonlat
 from .mosaic import Mosaic, restored
-from .schemes import RADIUS_M, TILE_PX, WEB, Scheme
+from .schemes import GRID, TILE_PX, WEB, Area, Scheme, Spot, grid_of, off_the_map
 
-_MAX_LAT: Final = 85.0511287798066
-_GRID: Final = 33
 _FINER: Final = 0.25  # a zoom level up to 19 % coarser than the scene will do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """What of the map a scene covers: [west, east] may reach past 180; degrees and zoom levels.
+    """A scene on a map, and the zoom levels that show it."""
 
-    ``box``: the same in the map's own CRS (left, top, right, bottom).
-    """
-
-    west: float
-    south: float
-    east: float
-    north: float
+    spot: Spot
     min_zoom: int
     max_zoom: int
     scheme: Scheme
-    box: tuple[float, float, float, float]
-
-    @property
-    def across(self) -> bool:
-        """Whether it crosses the antimeridian."""
-        return self.east > 180
 
     def bounds(self) -> list[float]:
         """[west, south, east, north] with longitudes within 180; west > east across the antimeridian."""
-        return [self.west, self.south, self.east - 360 if self.across else self.east, self.north]
+        area = self.spot.area
+        return [area.west, area.south, area.east - 360 if area.across else area.east, area.north]
 
     def center(self) -> list[float]:
         """[longitude, latitude, zoom] to begin with."""
-        middle = (self.west + self.east) / 2
-        return [middle - 360 if middle > 180 else middle, (self.south + self.north) / 2, self.min_zoom]
+        area = self.spot.area
+        middle = (area.west + area.east) / 2
+        return [middle - 360 if middle > 180 else middle, (area.south + area.north) / 2, self.min_zoom]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,68 +57,24 @@ def cover_of(
 
     Levels that nobody asked for: the finest shows every pixel, the coarsest the whole on a few tiles.
     """
-    rows, cols = (np.linspace(0, n, _GRID) for n in shape)
-    grid = [reference.at(row, col) for row in rows for col in cols]
-    places = lonlat(reference.crs or "", grid)
+    places = lonlat(reference.crs or "", grid_of(reference, shape))
     if places is None or reference.pitch_m is None:
-        raise _off_the_map("parts of the scene have no place on a web map", subject)
-    lons, lats = np.array(places).T.reshape(2, _GRID, _GRID)
-    west, east = _lon_range(lons)
-    south, north = float(lats.min()), float(lats.max())
-    if scheme is WEB:
-        south, north = max(south, -_MAX_LAT), min(north, _MAX_LAT)
-        if south >= north:
-            raise _off_the_map("lies beyond 85 degrees, where web maps end", subject)
-        middle = 180.0 if east > 180 else 0.0
-        left, right = (math.radians(lon - middle) * RADIUS_M for lon in (west, east))
-        box = (left, _y_m(north), right, _y_m(south))
-        finest = min(reference.pitch_m) / max(math.cos(math.radians((south + north) / 2)), 0.05)
-    else:
-        if east > 180:
-            raise _off_the_map(f"crosses 180 degrees, which {scheme.name} does not", subject)
-        box, finest = _on_grid(reference, grid, shape, scheme, subject)
-    widest = max(box[2] - box[0], box[1] - box[3])
-    zoom = math.ceil(math.log2(scheme.cell / finest) - _FINER)
-    first = max(int(east > 180), scheme.least)  # the map around 180 degrees has no level 0
+        raise off_the_map("parts of the scene have no place on a web map", subject)
+    spot = scheme.spot_of(reference, shape, _area(places), subject)
+    left, top, right, bottom = spot.box
+    zoom = math.ceil(math.log2(scheme.cell / spot.pixel) - _FINER)
+    first = max(int(spot.area.across), scheme.least)  # the map around 180 degrees has no level 0
     max_zoom = min(max(zoom, first), scheme.most) if asked.most is None else max(asked.most, first)
-    fits = math.floor(math.log2(scheme.cell * TILE_PX / max(widest, scheme.cell * 1e-9)))
+    widest = max(right - left, top - bottom, scheme.cell * 1e-9)
+    fits = math.floor(math.log2(scheme.cell * TILE_PX / widest))
     min_zoom = min(max(fits if asked.least is None else asked.least, first), max_zoom)
-    return Cover(
-        west=west,
-        south=south,
-        east=east,
-        north=north,
-        min_zoom=min_zoom,
-        max_zoom=max_zoom,
-        scheme=scheme,
-        box=box,
-    )
+    return Cover(spot=spot, min_zoom=min_zoom, max_zoom=max_zoom, scheme=scheme)
 
 
-def _off_the_map(message: str, subject: str) -> OutputError:
-    return OutputError(message, subject=subject, remedy="choose --format tif")
-
-
-def _on_grid(
-    reference: Georeference,
-    grid: list[tuple[float, float]],
-    shape: tuple[int, int],
-    scheme: Scheme,
-    subject: str,
-) -> tuple[tuple[float, float, float, float], float]:
-    """(left, top, right, bottom) of a scene in a scheme's CRS, and the side of its pixels there."""
-    row, col = shape[0] / 2, shape[1] / 2
-    around = [reference.at(row + down, col + right) for down, right in ((0, 0), (1, 0), (0, 1))]
-    found = projected(reference.crs or "", [*grid, *around], scheme.crs)
-    if found is None:
-        raise _off_the_map(f"parts of the scene have no place in {scheme.name}", subject)
-    (x, y), *beside = found[-3:]
-    xs, ys = zip(*found[:-3], strict=True)
-    pixel = min(math.hypot(u - x, v - y) for u, v in beside)
-    box = (min(xs), max(ys), max(xs), min(ys))
-    if not scheme.holds(*box):
-        raise _off_the_map(f"has no place in {scheme.name}", subject)
-    return box, max(pixel, scheme.pixel(scheme.most))
+def _area(places: list[tuple[float, float]]) -> Area:
+    lons, lats = np.array(places).T.reshape(2, GRID, GRID)
+    west, east = _lon_range(lons)
+    return Area(west=west, south=float(lats.min()), east=east, north=float(lats.max()))
 
 
 def _lon_range(lons: NDArray[np.float64]) -> tuple[float, float]:
@@ -144,10 +87,6 @@ def _lon_range(lons: NDArray[np.float64]) -> tuple[float, float]:
         lons = np.where(lons < 0, lons + 360, lons)
     west, east = float(lons.min()), float(lons.max())
     return (west + 360, east + 360) if west < -180 else (west, east)
-
-
-def _y_m(lat: float) -> float:
-    return RADIUS_M * math.asinh(math.tan(math.radians(lat)))
 
 
 Put = Callable[[int, int, int, Layer], None]
@@ -212,7 +151,7 @@ class Pyramid:
 
     def _true_column(self, zoom: int, x: int) -> int:
         """The column on the usual map of one on the map around 180 degrees."""
-        return (x + (1 << zoom >> 1)) % (1 << zoom) if self._cover.across else x
+        return (x + (1 << zoom >> 1)) % (1 << zoom) if self._cover.spot.area.across else x
 
 
 def halved(data: NDArray[Any], layer: LayerKind) -> NDArray[Any]:
@@ -230,7 +169,7 @@ def halved(data: NDArray[Any], layer: LayerKind) -> NDArray[Any]:
 
 def _range(cover: Cover, zoom: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Column and row of the first and the last tile, on the map around 180 degrees if it must be."""
-    left, top, right, bottom = cover.box
+    left, top, right, bottom = cover.spot.box
     return cover.scheme.tile_at(left, top, zoom), cover.scheme.tile_at(right, bottom, zoom)
 
 
@@ -248,7 +187,7 @@ def warped(source: Dataset, made: Mosaic, cover: Cover) -> Iterator[Dataset]:
     with WarpedVRT(
         source,
         **_wrapped(source),
-        crs=_around_180() if cover.across else scheme.crs,
+        crs=cover.spot.crs,
         transform=Affine(pixel, 0, scheme.left + left * side, 0, -pixel, scheme.top - top * side),
         width=(right - left + 1) * TILE_PX,
         height=(bottom - top + 1) * TILE_PX,
@@ -267,9 +206,3 @@ def _wrapped(source: Dataset) -> dict[str, Any]:
     if not source.crs.is_geographic or (west >= -180 and east <= 180):
         return {}
     return {"src_crs": CRS.from_string(f"{source.crs.to_proj4()} +lon_wrap={(west + east) / 2:.0f}")}
-
-
-def _around_180() -> str:
-    """Web mercator with the antimeridian in its middle."""
-    sphere = f"+proj=merc +a={RADIUS_M} +b={RADIUS_M} +lat_ts=0"
-    return f"{sphere} +lon_0=180 +units=m +nadgrids=@null +no_defs"

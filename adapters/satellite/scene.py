@@ -14,7 +14,7 @@ from banana_cli.types import Band, Domain, Json, LayerKind, Modality
 from .bands import Channels
 from .blocks import Blocks
 from .gdal import Dataset
-from .georef import IDENTITY, Georeference, crs_name, lonlat
+from .georef import IDENTITY, Georeference, crs_name, lonlat, wkt_of
 from .heights import Metres
 from .looks import far_from_training
 from .scaling import Scaling
@@ -51,7 +51,7 @@ class Plan:
 def reference_of(dataset: Dataset) -> Georeference:
     """CRS and affine of a whole raster; pixel space where it has none."""
     crs = dataset.crs
-    wkt = crs.to_wkt() if crs else None
+    wkt = wkt_of(crs) if crs else None
     affine = [float(v) for v in dataset.transform[:6]]
     a, b, c, d, e, f = affine if all(math.isfinite(v) for v in affine) else IDENTITY
     reference = Georeference(crs=wkt or None, transform=(a, b, c, d, e, f))
@@ -91,7 +91,7 @@ def describe(
         ),
         reference=reference,
         gcps=tuple(gcps),
-        gcp_crs=gcp_crs.to_wkt() if gcp_crs else None,
+        gcp_crs=wkt_of(gcp_crs) if gcp_crs else None,
         rpcs=dataset.rpcs,
         area_or_point=dataset.tags().get("AREA_OR_POINT"),
     )

@@ -19,6 +19,8 @@ from .regions import F16, I32, I64, TOLERANCE_PX, Regions, counts, label, sums, 
 from .things import colours
 
 MAX_OPEN_CORNERS: Final = 20_000_000
+LEAST_BENT_PX: Final = 16
+"""The borders of smaller regions are not simplified: some would be slivers of an eighth of their area."""
 
 
 class TooManyCornersError(ValueError):
@@ -61,8 +63,7 @@ def joined(strips: Iterable[Strip], tolerance_px: float = TOLERANCE_PX) -> Itera
     open_: list[_Region] = []
     lowest: I32 | None = None
     for strip in strips:
-        alone = strip.top == 0 and strip.last
-        labels, regions = _regions(strip, tolerance_px, alone=alone)
+        labels, regions = _regions(strip, tolerance_px)
         belongs = list(range(len(regions)))
         if lowest is not None:
             belongs = _join(open_, lowest, regions, labels[0])
@@ -76,7 +77,7 @@ def joined(strips: Iterable[Strip], tolerance_px: float = TOLERANCE_PX) -> Itera
         _refuse_too_many(open_)
 
 
-def _regions(strip: Strip, tolerance_px: float, *, alone: bool) -> tuple[I32, list[_Region]]:
+def _regions(strip: Strip, tolerance_px: float) -> tuple[I32, list[_Region]]:
     """Labels of a strip and its regions in their order."""
     import shapely
 
@@ -84,13 +85,14 @@ def _regions(strip: Strip, tolerance_px: float, *, alone: bool) -> tuple[I32, li
     thing = np.zeros(len(class_ids) + 1, np.int64)
     if strip.things is not None:
         thing[labels] = strip.things  # one for all pixels of a label
-    shown, count = (labels, len(class_ids)) if alone else _with_nodata(labels, strip.ids, len(class_ids))
+    shown, count = _with_nodata(labels, strip.ids, len(class_ids))
     shapes = trace(shown, count, above=strip.top > 0, below=not strip.last)
-    if tolerance_px and len(shapes):
-        shapes = shapely.coverage_simplify(shapes, tolerance_px, simplify_boundary=alone)
+    pixels = counts(labels, len(class_ids))
+    bent = np.append(pixels >= LEAST_BENT_PX, np.ones(count - len(pixels), np.bool_))
+    if tolerance_px and bent.any():  # where one is left out its neighbours have a boundary, which stays
+        shapes[bent] = shapely.coverage_simplify(shapes[bent], tolerance_px, simplify_boundary=False)
     if strip.top:
         shapes = shapely.transform(shapes, lambda xy: xy + (0, strip.top))
-    pixels = counts(labels, len(class_ids))
     known = [
         np.zeros((2, len(class_ids))) if values is None else sums(labels, values, len(class_ids))
         for values in (strip.confidence, strip.height_m)

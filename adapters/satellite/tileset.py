@@ -23,8 +23,9 @@ from banana_cli.types import NO_CLASS, ClassTable, Depth, Json, LayerKind, Mask,
 from .bands import gdal_window
 from .cog import encoding
 from .gdal import WRITE_REMEDY, Dataset, writing
-from .georef import IDENTITY, Georeference, crs_name
+from .georef import IDENTITY, Georeference, crs_facts
 from .mosaic import Mosaic, MosaicSink, SceneFormat, mosaic, restored
+from .pam import keep_crs
 from .scene import SceneInfo, bounds_of, lonlat_corners
 
 TILE_PX: Final = 512
@@ -97,6 +98,7 @@ class TilesSink(MosaicSink):
         path = self._part / tile_name(window, self._kind)
         if self._kind is Kind.TIF:
             _save_tif(path, dataset, self._reference, window)
+            keep_crs(path, self._reference.crs, self.made.subject)
             return True
         _save_png(path, data, self.made)
         if self._reference.transform != IDENTITY:
@@ -133,7 +135,7 @@ class TilesSink(MosaicSink):
                 "name": self.made.job.info.item.stem,
                 "height": rows,
                 "width": cols,
-                "crs": crs_name(self._reference.crs),
+                **crs_facts(self._reference.crs),
                 "transform": list(self._reference.transform),
                 "tile": TILE_PX,
                 "layer": self.made.job.layer.value,

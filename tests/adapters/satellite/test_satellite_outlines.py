@@ -320,3 +320,37 @@ def test_nothing_but_nodata_gives_no_feature(tmp_path: Path) -> None:
         with fmt.open(tmp_path / name, job) as sink:
             assert sink.finish()["features"] == 0
     assert json.loads((tmp_path / "m.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
+
+
+@pytest.mark.parametrize(
+    ("crs", "place"),
+    [
+        ("EPSG:32660", rasterio.Affine(100, 0, 826_000, 0, -100, 1_100_000)),
+        ("EPSG:32660", rasterio.Affine(70, 70, 698_000, 70, -70, 5_750_000)),
+        ("EPSG:4326", rasterio.Affine(0.001, 0, 179.9573, 0, -0.001, 10.0)),
+    ],
+)
+def test_across_the_antimeridian_neighbours_meet_to_the_last_digit(
+    tmp_path: Path, crs: str, place: rasterio.Affine
+) -> None:
+    scene = write_scene(tmp_path / "s.tif", blobs(100, 140)[None], place="none", crs=crs, transform=place)
+    convert(scene, tmp_path, MASKS)
+    found = json.loads((tmp_path / "m.geojson").read_text())["features"]
+    parts = shapely.get_parts([shapely.from_geojson(json.dumps(f["geometry"])) for f in found])
+    assert len(parts) > len(found) > 20
+    assert shapely.is_valid(parts).all() and shapely.coverage_is_valid(parts)
+    halves = shapely.get_parts(shapely.union_all(parts))
+    assert len(halves) == 2 and not any(half.interiors for half in halves)
+    lons = {tuple(half.bounds[i] for i in (0, 2)) for half in halves}
+    assert {-180.0, 180.0} <= {lon for pair in lons for lon in pair}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 4), (5, 1)])
+def test_scenes_of_a_few_pixels_have_outlines(tmp_path: Path, shape: tuple[int, int]) -> None:
+    scene = write_scene(tmp_path / "s.tif", np.full((1, *shape), 2, np.uint8))
+    assert [facts["features"] for facts in convert(scene, tmp_path, MASKS).values()] == [1, 1]
+    [feature] = json.loads((tmp_path / "m.geojson").read_text())["features"]
+    count = shape[0] * shape[1]
+    assert feature["properties"]["pixels"] == count
+    if count > 1:  # the border of a single pixel is within the tolerance
+        assert feature["properties"]["area_m2"] == pytest.approx(4 * count, rel=2e-3)

@@ -100,6 +100,9 @@ def test_geojson_is_refused_where_it_cannot_be(tmp_path: Path, monkeypatch: pyte
     nowhere = write_scene(tmp_path / "s.tif", np.ones((1, 60, 60), np.uint8), place="none")
     with pytest.raises(OutputError, match="no coordinate system"):
         convert(nowhere, tmp_path, MASKS)
+    half = write_scene(tmp_path / "h.tif", np.ones((1, 60, 60), np.uint8), place="none", crs="EPSG:32633")
+    with pytest.raises(OutputError, match="no transform"):
+        convert(half, tmp_path, MASKS)
     somewhere = write_scene(tmp_path / "t.tif", RNG.integers(0, 6, (1, 60, 60), dtype=np.uint8))
     monkeypatch.setattr(outlines, "MAX_RUNS", 100)
     with pytest.raises(OutputError, match="speckled"):

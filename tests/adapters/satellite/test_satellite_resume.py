@@ -16,6 +16,7 @@ from banana_adapters.satellite import SATELLITE
 from banana_adapters.satellite.sinks import GEOJSON, HTML, TIF
 from scenery import copied, item_of, write_scene
 
+from banana_cli.atomic import bytes_of
 from banana_cli.errors import ExitStatus
 from banana_cli.events import Event, Notice
 from banana_cli.options import RasterOptions, ReadOptions
@@ -118,7 +119,7 @@ def test_a_process_killed_with_the_real_model_goes_on_to_the_same_files(tmp_path
     subprocess.run([*words, str(tmp_path / "whole")], check=True)
     answers = tmp_path / "cut" / ".s.banana-work" / "answers"
     with subprocess.Popen([*words, str(tmp_path / "cut")]) as running:
-        while running.poll() is None and not (answers.exists() and answers.stat().st_size >= bytes_):
+        while running.poll() is None and bytes_of(answers) < bytes_:
             time.sleep(0.005)
         running.send_signal(signal.SIGKILL)
     assert all(name.startswith(".") for name in products(tmp_path / "cut"))

@@ -12,7 +12,7 @@ import pytest
 import shapely
 from banana_adapters.satellite import SATELLITE, outlines
 from banana_adapters.satellite.sinks import GEOJSON
-from banana_adapters.satellite.things import Things, colours
+from banana_adapters.satellite.things import colours
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,6 +20,7 @@ from scenery import copied, item_of, job_of, write_scene
 
 from banana_cli.classes import AERIAL
 from banana_cli.options import RasterOptions, ReadOptions
+from banana_cli.pieces import Pieces
 from banana_cli.types import Frame, Instances, LayerKind, Mask, Prediction, Window
 
 BUILDING = AERIAL.id_of("building")
@@ -82,6 +83,19 @@ def test_each_house_of_a_row_is_one_feature(
         assert shapely.is_valid(shapes).all() and shapely.coverage_is_valid(shapes)
 
 
+def test_crumbs_that_the_model_numbered_apart_are_no_features(tmp_path: Path) -> None:
+    """Single pixels and pairs that belong to no house or to another one, inside and at the edge of houses."""
+    truth = town(600, 500)
+    crumbed = truth.copy()
+    for top, left in ((20, 20), (70, 100), (5, 60), (35, 300)):
+        crumbed[top, left] = truth.max() + 1 + left
+        crumbed[top : top + 1, left + 3 : left + 5] = truth[top, left] + 1
+    crumbed[25, 200] = 1
+    with features(tmp_path, crumbed) as found:
+        houses = [f["properties"]["pixels"] for f in found if f["properties"]["class"] == "building"]
+        assert len(houses) == truth.max() and set(houses) == {31 * 47}
+
+
 @given(arrays(np.int64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=KINDS))
 @settings(max_examples=100, deadline=None)
 def test_things_that_touch_have_different_colours(things: np.ndarray) -> None:
@@ -96,7 +110,7 @@ def test_things_that_touch_have_different_colours(things: np.ndarray) -> None:
 
 
 def test_what_hardly_meets_stays_apart_and_a_missing_part_joins_nothing() -> None:
-    things, whole = Things(20), (slice(None), slice(None))
+    things, whole = Pieces(20), (slice(None), slice(None))
 
     def part(top: int, row: list[int]) -> np.ndarray:
         ids = np.array([row] * 5, np.uint16)
