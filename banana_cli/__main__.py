@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 
+from banana_cli.heap import keep_memory
+
 INTERRUPTED = 130
 
 
@@ -17,6 +19,7 @@ def _wait_briefly() -> None:
 def entry() -> None:
     """Run the command line and end the process; Ctrl-C while it starts or ends is no traceback."""
     _wait_briefly()
+    keep_memory(os.environ)
     try:
         from banana_cli.cli.main import main  # slow: most of the start is spent here
 

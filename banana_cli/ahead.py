@@ -1,4 +1,7 @@
-"""Threads beside the model: one reads a bounded number of items ahead, one works off what was handed on."""
+"""Threads beside the model: one reads a bounded number of items ahead, one works off what was handed on.
+
+And one in which something is begun before anybody asks for it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -76,6 +79,39 @@ def _put(items: queue.Queue[_Item[T] | _End], entry: _Item[T] | _End, stop: thre
         except queue.Full:
             continue
     return False
+
+
+class Begun(Generic[T]):
+    """Tasks done one after the other in one other thread, each for a key by which its result is taken.
+
+    Without ``begin`` there is no thread: ``take`` does the task itself.
+    """
+
+    def __init__(self) -> None:
+        self._thread: ThreadPoolExecutor | None = None
+        self._tasks: deque[tuple[object, Future[T]]] = deque()
+
+    def __len__(self) -> int:
+        """How many results were not taken yet."""
+        return len(self._tasks)
+
+    def begin(self, key: object, task: Callable[[], T]) -> None:
+        """Do the task soon. The caller sees to it that few wait."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="banana-ahead")
+        self._tasks.append((key, self._thread.submit(task)))
+
+    def take(self, key: object, task: Callable[[], T]) -> T:
+        """The result of what was begun for this very key, or else of ``task``; raises what that raised.
+
+        What was begun before it and not taken is forgotten.
+        """
+        while self._tasks:
+            known, future = self._tasks.popleft()
+            if known is key:
+                return future.result()
+            wait([future])
+        return task()
 
 
 class Lane:

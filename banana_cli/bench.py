@@ -22,6 +22,7 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor, nn
 
+from banana_cli.bench_memory import process_mb, tensors_mb
 from banana_cli.errors import UsageError
 from banana_cli.model.blocks import Block
 from banana_cli.model.device import choose_device, choose_dtype, precision_word
@@ -34,11 +35,13 @@ from banana_cli.types import Json, Modality
 from banana_cli.weights_index import sha256_of
 
 _STAGES: Final[Mapping[str, tuple[str, ...]]] = {
-    "stem": ("stem2", "stem4", "res4", "stem8", "res8"),
-    "route": ("router",),
-    "trunk": ("blocks",),
-    "decode": ("expand", "merge8", "down4", "merge4"),
+    "stem": ("_stem",),
+    "route": ("router.forward", "_gain"),
+    "trunk": ("_trunk",),
+    "decode": ("_unpool", "_decode"),
+    "heads": ("_query",),
 }
+"""Methods of the network by what they do; the rest is picking tokens and telling them where they are."""
 _WARM_UP: Final = 3
 _DENSE: Final = "dense twin"
 
@@ -62,7 +65,10 @@ class BenchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One way to run one picture. Times in ms; ``dense_over_this`` compares medians of this very run."""
+    """One way to run one picture. Times in ms; ``dense_over_this`` compares medians of this very run.
+
+    ``peak_mb``: tensors of one pass, without weights; ``process_mb``: the whole process, libraries and all.
+    """
 
     size_px: int
     name: str
@@ -74,6 +80,7 @@ class Row:
     megapixels_per_s: float
     dense_over_this: float
     peak_mb: float | None
+    process_mb: float | None
     stages_ms: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
@@ -118,14 +125,22 @@ class Bench:
         self.dtype = choose_dtype(options.precision, self.device)
         if options.threads:
             torch.set_num_threads(options.threads)
-        self._net = load_model(options.weights)[0].to(self.device).eval()
+        trained = load_model(options.weights)[0].to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._trained: BananaNet = trained
+        self._net = self._ready(copy.deepcopy(trained))
         self._second: _Second | None = None
         if options.runtime is Runtime.ONNX:
             subject = f"--runtime {options.runtime}"
             require_extra(subject)
             if self.device.type != "cpu":
                 raise UsageError("is for the CPU", subject=subject, remedy="add --device cpu")
-            self._second = _Second(self._net, options.weights)
+            self._second = _Second(trained, options.weights)
+
+    def _ready(self, net: BananaNet) -> BananaNet:
+        """As the engine runs it."""
+        if self.device.type == "cpu":
+            net.fold(self.dtype or torch.float32)
+        return net
 
     def machine(self) -> dict[str, Json]:
         """Where and with what: processor, torch, precision, threads, commit of the source if there is one."""
@@ -148,7 +163,7 @@ class Bench:
         return len(self.options.sizes) * len(self._ways(64)) * (self.options.runs + _WARM_UP)
 
     def _ways(self, size: int) -> list[_Way]:
-        net = self._net
+        net, dense = self._net, self._ready(_with_global_attention(self._trained, size))
         sparse = [_Way(f"sparse {b:g}", net, b, Routing.LEARNED) for b in self.options.budgets]
         first = self.options.budgets[0]
         second = self._second
@@ -156,9 +171,10 @@ class Bench:
             *sparse,
             *([_Way(f"sparse {first:g}, onnx fp32", second, first, Routing.LEARNED)] if second else []),
             _Way("random routing", net, first, Routing.RANDOM),
+            _Way("by image gradients", net, first, Routing.GRADIENT),
             _Way("uniform 16 px", net, 0.25, Routing.UNIFORM),
             _Way(_DENSE, net, 1.0, Routing.LEARNED),
-            _Way("dense, global attention", _with_global_attention(net, size), 1.0, Routing.LEARNED),
+            _Way("dense, global attention", dense, 1.0, Routing.LEARNED),
         ]
 
     def _size(self, size: int, told: Callable[[], None]) -> list[Row]:
@@ -189,6 +205,7 @@ class Bench:
             megapixels_per_s=round(size * size / 1e6 / median, 2),
             dense_over_this=round(dense / median, 2),
             peak_mb=self._peak_mb(way, inp),
+            process_mb=process_mb(lambda: self._once(way, inp)),
             stages_ms=self._stages(way, inp),
         )
 
@@ -197,12 +214,14 @@ class Bench:
         start = time.perf_counter()
         with torch.inference_mode(), self._precision():
             features = way.net.features(inp, way.budget, way.routing)
+        with torch.inference_mode():  # answers are read in fp32
             way.net.read(features, Modality.STREET, frozenset(Head))
         self._wait()
         return time.perf_counter() - start, features.kept
 
     def _precision(self) -> Any:  # noqa: ANN401 - autocast has no public type
-        return torch.autocast(self.device.type, dtype=self.dtype) if self.dtype else nullcontext()
+        cast_on_the_way = self.dtype and self.device.type != "cpu"
+        return torch.autocast(self.device.type, dtype=self.dtype) if cast_on_the_way else nullcontext()
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -212,17 +231,10 @@ class Bench:
         """Memory that one pass needs above what was held before it; None where nobody tells."""
         if isinstance(way.net, _Second):
             return None
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-            before = torch.cuda.memory_allocated(self.device)
-            self._once(way, inp)
-            return round((torch.cuda.max_memory_allocated(self.device) - before) / 1e6, 1)
-        with _allocations() as held:
-            self._once(way, inp)
-        return round(max(held, default=0) / 1e6, 1)
+        return tensors_mb(lambda: self._once(way, inp), self.device)
 
     def _stages(self, way: _Way, inp: NetInput, turns: int = 5) -> dict[str, float]:
-        """Median ms of every stage, from the times at which its modules begin and end."""
+        """Median ms of every stage, from the times at which its methods begin and end."""
         found: dict[str, list[float]] = defaultdict(list)
         if isinstance(way.net, _Second):
             return {}
@@ -236,55 +248,34 @@ class Bench:
 
 
 @contextmanager
-def _allocations() -> Iterator[list[int]]:
-    """Fills the list with the bytes that torch holds on the CPU, beyond those at the start, over time."""
-    from torch.profiler import ProfilerActivity, profile
-
-    held: list[int] = []
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        yield held
-    total = 0
-    for event in sorted(_memory_events(profiler), key=lambda e: e[0]):
-        total += event[1]
-        held.append(total)
-
-
-def _memory_events(profiler: Any) -> Iterator[tuple[int, int]]:  # noqa: ANN401 - the profiler is untyped
-    for event in profiler.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            yield event.start_ns(), event.nbytes()
-
-
-@contextmanager
 def _stage_clock(net: BananaNet, wait: Callable[[], None]) -> Iterator[dict[str, float]]:
     spent: dict[str, float] = dict.fromkeys(_STAGES, 0.0)
-    begun: dict[str, float] = {}
-    handles = []
 
-    def before(stage: str) -> None:
-        wait()
-        begun[stage] = time.perf_counter()
+    def timed(stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:  # noqa: ANN401 - whatever the method takes
+            wait()
+            start = time.perf_counter()
+            found = call(*args)
+            wait()
+            spent[stage] += time.perf_counter() - start
+            return found
 
-    def after(stage: str) -> None:
-        wait()
-        spent[stage] += time.perf_counter() - begun[stage]
+        return run
 
-    for stage, module in _staged(net):
-        handles.append(module.register_forward_pre_hook(lambda *_, s=stage: before(s)))
-        handles.append(module.register_forward_hook(lambda *_, s=stage: after(s)))
+    places = [(stage, *_place(net, name)) for stage, names in _STAGES.items() for name in names]
+    for stage, owner, name in places:
+        owner.__dict__[name] = timed(stage, getattr(owner, name))
     try:
         yield spent
     finally:
-        for handle in handles:
-            handle.remove()
+        for _, owner, name in places:
+            del owner.__dict__[name]
 
 
-def _staged(net: BananaNet) -> Iterator[tuple[str, nn.Module]]:
-    for stage, names in _STAGES.items():
-        for name in names:
-            module = getattr(net, name)
-            for part in module if isinstance(module, nn.ModuleList) else (module,):
-                yield stage, part
+def _place(net: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that has a method, by its dotted name."""
+    owner, _, method = name.rpartition(".")
+    return net.get_submodule(owner), method
 
 
 def _with_global_attention(net: BananaNet, size: int) -> BananaNet:

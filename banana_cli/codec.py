@@ -281,9 +281,10 @@ def encode_normals_u8(normals: Normals) -> U8:
     """(H, W, 3) uint8: a wall that faces the viewer is (128, 128, 255); (0, 0, 0) is invalid."""
     rgb = np.empty((*normals.valid.shape, 3), np.uint8)
     for channel, (plane, sign) in enumerate(zip(normals.xyz, _NORMAL_SIGN, strict=True)):
-        code = plane * (sign * np.float32(127.5)) + np.float32(127.5)
-        rgb[..., channel] = np.clip(np.rint(code, out=code), 0, 255, out=code)
-    rgb[~normals.valid] = 0
+        code = plane * (sign * np.float32(127.5))
+        code += np.float32(127.5)
+        np.clip(np.rint(code, out=code), 0, 255, out=code)
+        rgb[..., channel] = code.astype(np.uint8) * normals.valid
     return rgb
 
 

@@ -76,6 +76,10 @@ class Taps:
     high: NDArray[np.int64]
     weight: F32
 
+    def at(self, index: NDArray[np.int64]) -> Taps:
+        """Those of some values only."""
+        return Taps(self.low[index], self.high[index], self.weight[index])
+
 
 def taps(*, inner: int, source: int, start: int = 0, stop: int | None = None) -> Taps:
     """Where pixels start..stop of a source axis look in the fitted axis, clamped at its ends."""

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from banana_cli.classes import kin_of, thing_ids
-from banana_cli.instances import components
-from banana_cli.pipeline import Predictor, Remembering
+from banana_cli.instances import counted
+from banana_cli.pipeline import Expecting, Predictor, Remembering
 from banana_cli.tracking.tracker import Tracker
 from banana_cli.types import F32, Frame, LayerKind, Mask, ModelFacts, Prediction
 
-LEAST_PX: Final = 8
-"""What a thing must have, where only the classes tell what things there are."""
 _USUAL_RATE: Final = 30.0  # frames a second of a clip that tells no times
 _OURS: Final = "follow."
 
@@ -47,9 +45,7 @@ class Follow:
         mask = prediction.of(LayerKind.MASKS)
         if not isinstance(mask, Mask) or not thing_ids(frame.modality):
             return prediction
-        found = prediction.instances
-        if found is None:
-            found = components(mask.ids, thing_ids(frame.modality), LEAST_PX, mask.confidence)
+        found = counted(prediction, mask, frame.modality)
         if frame.provenance.clip is None:
             return replace(prediction, instances=found)
         place = frame.provenance
@@ -57,6 +53,11 @@ class Follow:
         tracker = self._tracker(frame)
         flow = None if prediction.flow is None else _doubled(prediction.flow)
         return replace(prediction, instances=tracker.step(found, flow, time_s, frame.pixels))
+
+    def expect(self, frame: Frame, kinds: frozenset[LayerKind]) -> None:
+        """As the predictor does."""
+        if isinstance(self._predictor, Expecting):
+            self._predictor.expect(frame, kinds)
 
     def _tracker(self, frame: Frame) -> Tracker:
         """That of the clip that the frame goes on, or a new one."""

@@ -36,6 +36,7 @@ from banana_cli.model.maps import (
     enlarged,
     fill_lens_rays,
     fill_rays,
+    planes,
     shrink,
     stacked,
     widths,
@@ -87,7 +88,7 @@ class EngineOptions:
     """How frames are run. ``tile`` None: scenes in tiles of TILE_PX, all else whole; else: all in tiles.
 
     Predictions tell where the tokens went (``attention``) and which things are in masks (``instances``).
-    ``any_size``: a new size of picture costs nothing.
+    ``any_size``: a new size of picture costs nothing. ``autocast`` None: the network's own types.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -136,6 +137,10 @@ class Clock:
 
     seconds: dict[str, float] = field(default_factory=dict)
     last: float = field(default_factory=time.perf_counter)
+
+    def go_on(self) -> None:
+        """Count nothing of what was since the last lap."""
+        self.last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
         """Count the time since the last lap as ``stage``."""
@@ -209,12 +214,20 @@ class Engine:
             return cls(OnnxNet(net, facts.weights_sha256, GraphCache(user_folder())), facts, options)
         # Channels last, as the network's own maps are. (The stubs of torch lack this overload.)
         net = net.to(chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if chosen.type == "cpu":
+            net.fold(dtype or torch.float32)
+            options = replace(options, autocast=None)
         return cls(net, facts, options)
 
     @property
     def facts(self) -> ModelFacts:
         """Which weights answer, and how."""
         return self._facts
+
+    def through(self, wrap: Callable[[Net], Net], budget: float) -> Self:
+        """The same at another budget, its network seen through ``wrap``."""
+        options, facts = replace(self._options, budget=budget), replace(self._facts, budget=budget)
+        return type(self)(wrap(self._net), facts, options)
 
     @torch.inference_mode()
     def predict(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction:
@@ -263,10 +276,10 @@ class Engine:
         clock.lap("fit")
         features = self._features(inp)
         out = self._net.read(features, frame.modality, heads)
-        stack = stacked(out)[0, :, : fit.inner[0], : fit.inner[1]]
+        stack = torch.from_numpy(planes(stacked(out)[0]))[:, : fit.inner[0], : fit.inner[1]]
         clock.lap("model")
         return Maps(
-            stack=stack.cpu(),
+            stack=stack,
             heads=heads,
             classes=len(TABLE_OF[frame.modality]),
             region=Window(top=0, left=0, height=frame.shape[0], width=frame.shape[1]),
@@ -409,10 +422,10 @@ class Engine:
         )
 
     def _features(self, inp: NetInput) -> Features:
-        """The inside in the chosen precision; answers are read in fp32 (8 bits band a log depth)."""
+        """The inside in the chosen precision; answers are read in fp32."""
         with self._precision():
             features = self._net.features(inp, self._options.budget)
-        return replace(features, f4=features.f4.float(), registers=features.registers.float())
+        return replace(features, registers=features.registers.float())
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._options.autocast is None:
@@ -450,7 +463,9 @@ def attention_of(frame: Frame, maps: Maps) -> Attention | None:
 
 def _fitted(image: Tensor, valid: Tensor, fit: Fit) -> tuple[Tensor, Tensor]:
     """Scaled down without bleeding from invalid pixels, and padded."""
-    if fit.scaled:
+    if fit.scaled and bool(valid.all()):
+        image, valid = shrink(image, fit.inner).clamp_(0.0, 1.0), valid.new_ones(1, *fit.inner)
+    elif fit.scaled:
         both = shrink(torch.cat([image, valid]), fit.inner)
         share = both[3:]
         valid = (share > 0.5).to(image.dtype)

@@ -1,4 +1,4 @@
-"""Countable things told apart: by their middles where a network says them, else as connected parts.
+"""Countable things told apart: by votes for their middles where these are told, else as connected parts.
 
 NumPy and OpenCV; no torch, no files.
 """
@@ -6,20 +6,32 @@ NumPy and OpenCV; no torch, no files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from banana_cli.types import F32, U8, U16, Bool, Instances
+from banana_cli.classes import thing_ids
+from banana_cli.types import F32, F64, U8, U16, Bool, Instances, Mask, Modality, Prediction
+from banana_cli.votes import told_apart
 
 MOST: Final = 65_535  # numbers that an id has room for
-_SURE: Final = 0.1  # a lower peak is no middle (Panoptic-DeepLab)
-_NEAR: Final = 7  # pixels across in which there is one peak
-_REACH: Final = 16.0  # pixels that a way may miss its middle by, and beside these half of its own length
+LEAST_PX: Final = 6
+"""Of the network: it was not asked for smaller things."""
+LEAST_SURE: Final = 0.5
+"""Mean probability of its class below which a part of a mask is rather something else than a thing."""
+_AROUND: Final = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right)
 Index = NDArray[np.intp]
+I32 = NDArray[np.int32]
+NumberT = TypeVar("NumberT", bound=np.generic)
+
+
+def counted(prediction: Prediction, mask: Mask, modality: Modality) -> Instances:
+    """The things that come with a mask: those that somebody has told apart, else its connected parts."""
+    if prediction.instances is not None:
+        return prediction.instances
+    return components(mask.ids, thing_ids(modality), LEAST_PX, mask.confidence)
 
 
 def components(
@@ -58,105 +70,87 @@ def _number(here: Bool, ids: U16, taken: int, least_px: int, confidence: U8 | No
     return [float(v) for v in sure[order] / area[order]]
 
 
+def sampled(ids: NDArray[NumberT], shape: tuple[int, ...]) -> NDArray[NumberT]:
+    """(H, W) -> (h, w) ``shape``: what lies in the middle of each pixel."""
+    if ids.shape == shape:
+        return ids
+    rows, cols = (_nearest(n, size) for n, size in zip(shape, ids.shape, strict=True))
+    return ids.take(rows, 0).take(cols, 1)
+
+
+def _nearest(count: int, size: int) -> Index:
+    """Which of ``size`` pixels the middle of each of ``count`` lies in."""
+    at: Index = ((2 * np.arange(count) + 1) * size) // (2 * count)
+    return at
+
+
 def grouped(
-    mask_ids: U8,
-    things: F32,
-    thing_classes: Sequence[int],
-    least_px: int,
-    confidence: U8 | None = None,
+    mask_ids: U8, ways: F32 | None, thing_classes: Sequence[int], least_px: int, sure: F32
 ) -> Instances:
-    """Each pixel of a thing class of (H, W) ``mask_ids`` goes to the middle that it points at.
+    """The things of (H, W) ``mask_ids``: pixels that vote for one middle, or connected parts without votes.
 
-    ``things`` (3, h, w), of the same picture: how much a pixel is a middle, and the way (down, right) to
-    its own in pixels of (h, w). A thing is of the class that most of its pixels have; its score is the peak
-    of its middle, times the mean ``confidence`` (1/255) where that is known. Pixels that point at no middle
-    are told apart as connected parts. Numbered by size, the largest first; none is below ``least_px``.
+    ``ways`` (2, h, w), of the same picture: the way (down, right) to the middle of one's own thing in pixels
+    of (h, w); a pixel votes where it leads, see ``votes``. ``sure`` (h, w), 0..1, is how probable the class
+    of each pixel is. The mean of it is the score of a thing; what has less than LEAST_SURE is none. All of a
+    thing is of one class. Numbered by size, the largest first; none is below ``least_px`` pixels of the mask.
     """
-    here = np.zeros(256, np.bool_)
-    here[list(thing_classes)] = True
-    inside = np.flatnonzero(here[mask_ids])
-    middles = _Middles.of(things[0])
-    place = middles.named(*_pointed(inside, mask_ids.shape, things[1:]))
-    rest = np.zeros_like(mask_ids) + np.uint8(255)
-    lone = inside[place < 0]
-    rest.reshape(-1)[lone] = mask_ids.reshape(-1)[lone]
-    kinds = [c for c in thing_classes if c != 255]
-    parts = components(rest, kinds, least_px).ids.reshape(-1)[inside].astype(np.intp)
-    group = np.where(place >= 0, place, len(middles.peak) - 1 + parts)
-    group[(place < 0) & (parts == 0)] = -1
-    peak = np.concatenate([middles.peak, np.ones(int(parts.max(initial=0)), np.float32)])
-    return _told(mask_ids, inside, group, peak, least_px, confidence)
+    kinds = sampled(mask_ids, sure.shape)
+    parts, inside = _parts(kinds, thing_classes)
+    if not inside.size:
+        return Instances(ids=np.zeros(mask_ids.shape, np.uint16), classes=(), scores=())
+    if ways is None:
+        thing = parts.reshape(-1)[inside].astype(np.intp) - 1
+    else:
+        thing = told_apart(kinds, parts, inside, ways)
+    score = np.bincount(thing, sure.reshape(-1)[inside]) / np.bincount(thing)
+    number = np.full(kinds.shape, -1, np.int32)
+    number.reshape(-1)[inside] = np.where(score[thing] >= LEAST_SURE, thing, -1)
+    return _numbered(mask_ids, _enlarged(number, kinds, mask_ids), score, least_px)
 
 
-def _pointed(inside: Index, shape: tuple[int, ...], ways: F32) -> tuple[F32, F32, F32]:
-    """Where (row, column of ``ways``) each of the pixels ``inside`` a picture points, and how far that is."""
-    height, width = ways.shape[1:]
-    rows = inside // shape[1]
-    tall, wide = height / shape[0], width / shape[1]
-    down, right = (rows + 0.5) * tall - 0.5, (inside - rows * shape[1] + 0.5) * wide - 0.5
-    at = np.rint(down).astype(np.intp).clip(0, height - 1), np.rint(right).astype(np.intp).clip(0, width - 1)
-    far = np.hypot(ways[0][at], ways[1][at])
-    return (down + ways[0][at]).astype(np.float32), (right + ways[1][at]).astype(np.float32), far
+def _parts(kinds: U8, thing_classes: Sequence[int]) -> tuple[I32, Index]:
+    """Connected parts of each thing class, numbered from 1, and the flat pixels that are in one."""
+    parts = np.zeros(kinds.shape, np.int32)
+    present = np.bincount(kinds.reshape(-1), minlength=256)
+    taken = 0
+    for c in thing_classes:
+        if present[c]:
+            here = kinds == c
+            count, labels = cv2.connectedComponents(here.astype(np.uint8), connectivity=8)
+            np.copyto(parts, labels + np.int32(taken), where=here)
+            taken += count - 1
+    return parts, np.flatnonzero(parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Middles:
-    """Peaks, and for each pixel (h, w) the number of the nearest (from 0) and the way there."""
-
-    peak: F32
-    nearest: NDArray[np.int32]
-    far: F32
-
-    @classmethod
-    def of(cls, heat: F32) -> _Middles:
-        """The peaks of (h, w) ``heat``; one of equals that touch."""
-        highest = cv2.dilate(heat, np.ones((_NEAR, _NEAR), np.uint8))
-        tops = ((heat == highest) & (heat > _SURE)).astype(np.uint8)
-        count, labels = cv2.connectedComponents(tops, connectivity=8)
-        flat = np.flatnonzero(labels)
-        _, first = np.unique(labels.reshape(-1)[flat], return_index=True)
-        flat = flat[first]
-        away = np.ones(heat.shape, np.uint8)
-        away.reshape(-1)[flat] = 0
-        if count < 2:
-            none = np.full(heat.shape, np.inf, np.float32)
-            return cls(peak=np.zeros(0, np.float32), nearest=np.zeros(heat.shape, np.int32), far=none)
-        far, near = cv2.distanceTransformWithLabels(
-            away, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        number = np.zeros(count, np.int32)  # of the library's own labels of the peaks
-        number[near.reshape(-1)[flat]] = np.arange(len(flat))
-        return cls(peak=heat.reshape(-1)[flat].clip(0, 1), nearest=number[near], far=far)
-
-    def named(self, down: F32, right: F32, far: F32) -> Index:
-        """The number of the middle that each point is near to, -1 where it is near to none."""
-        height, width = self.nearest.shape
-        row, col = (np.rint(at).astype(np.intp) for at in (down, right))
-        at = row.clip(0, height - 1), col.clip(0, width - 1)
-        outside = np.hypot(row - at[0], col - at[1])
-        near = self.far[at] + outside <= _REACH + far / 2
-        return np.where(near, self.nearest[at], -1).astype(np.intp)
+def _enlarged(number: I32, kinds: U8, mask_ids: U8) -> I32:
+    """(H, W) The number (h, w) of the nearest pixel of the same class, -1 where none is beside."""
+    if kinds.shape == mask_ids.shape:
+        return number
+    height, width = kinds.shape
+    rows, cols = (_nearest(n, size) for n, size in zip(mask_ids.shape, kinds.shape, strict=True))
+    large = sampled(number, mask_ids.shape)
+    other = np.flatnonzero(sampled(kinds, mask_ids.shape) != mask_ids)
+    large.reshape(-1)[other] = -1
+    row, col = np.divmod(other, mask_ids.shape[1])
+    for down, right in _AROUND:
+        at = (rows[row] + down).clip(0, height - 1), (cols[col] + right).clip(0, width - 1)
+        free = (kinds[at] == mask_ids.reshape(-1)[other]) & (large.reshape(-1)[other] < 0)
+        large.reshape(-1)[other[free]] = number[at][free]
+    return large
 
 
-def _told(
-    mask_ids: U8, inside: Index, group: Index, peak: F32, least_px: int, confidence: U8 | None
-) -> Instances:
-    """Groups of pixels (-1 = none) as instances."""
-    kept = group >= 0
-    inside, group = inside[kept], group[kept]
-    size = np.bincount(group, minlength=len(peak))
+def _numbered(mask_ids: U8, thing: I32, score: F64, least_px: int) -> Instances:
+    """Things (H, W) of one class each, -1 = none, as instances."""
+    inside = np.flatnonzero(thing >= 0)
+    group = thing.reshape(-1)[inside]
+    size = np.bincount(group, minlength=len(score))
+    kind = np.zeros(len(score), np.uint8)
+    kind[group] = mask_ids.reshape(-1)[inside]
     order = np.argsort(-size, kind="stable")
     order = order[size[order] >= max(1, least_px)][:MOST]
-    votes = np.bincount(group * 256 + mask_ids.reshape(-1)[inside], minlength=len(peak) * 256)
-    kind = votes.reshape(-1, 256).argmax(1)
-    score = peak.astype(np.float64)
-    if confidence is not None:
-        sure = np.bincount(group, confidence.reshape(-1)[inside] / 255, len(peak))
-        score = score * sure / np.maximum(size, 1)
-    number = np.zeros(len(peak), np.uint16)
+    number = np.zeros(len(score), np.uint16)
     number[order] = np.arange(1, len(order) + 1)
     ids = np.zeros(mask_ids.shape, np.uint16)
     ids.reshape(-1)[inside] = number[group]
-    return Instances(
-        ids=ids, classes=tuple(int(k) for k in kind[order]), scores=tuple(float(s) for s in score[order])
-    )
+    scores = tuple(float(s) for s in score[order])
+    return Instances(ids=ids, classes=tuple(int(k) for k in kind[order]), scores=scores)

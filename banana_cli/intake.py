@@ -17,17 +17,26 @@ def placed(frame: Frame) -> tuple[Window, Window]:
 
 
 def unit_rgb(frame: Frame, part: Window | None) -> tuple[F32, F32]:
-    """(3, h, w) in [0, 1], 0 where invalid, and (1, h, w) 1 where valid; ``part`` of the scene or all."""
+    """(3, h, w) in [0, 1], 0 where invalid, and (1, h, w) 1 where valid; ``part`` of the scene or all.
+
+    What is only shown is valid here.
+    """
     rows, cols = part.within(placed(frame)[0]).slices() if part else (slice(None), slice(None))
     valid = frame.valid[rows, cols]
-    channels = [
-        np.clip((frame.pixels[v.band, rows, cols] - v.low) * np.float32(1 / (v.high - v.low)), 0, 1)
-        for v in frame.views
-    ]
-    image = np.stack(channels if len(channels) == 3 else channels * 3)
-    bad = ~valid | ~np.isfinite(image).all(axis=0)
-    image[:, bad] = 0
-    return image, (~bad)[None].astype(np.float32)
+    if frame.shown is not None:
+        valid = valid | frame.shown[rows, cols]
+    image = np.empty((3, *valid.shape), np.float32)
+    known = valid.copy()
+    for plane, view in zip(image, frame.views, strict=False):
+        np.subtract(frame.pixels[view.band, rows, cols], np.float32(view.low), out=plane)
+        plane *= np.float32(1 / (view.high - view.low))
+        np.clip(plane, 0, 1, out=plane)
+        known &= np.isfinite(plane)
+    if len(frame.views) == 1:
+        image[1:] = image[0]
+    if not known.all():
+        image[:, ~known] = 0
+    return image, known[None].astype(np.float32)
 
 
 def working_rgb(frame: Frame, lattice: Lattice, seen: Window) -> tuple[F32, F32]:

@@ -23,6 +23,13 @@ class ViewName(StrEnum):
     INFERIOR = "inferior"
 
 
+class Bonnet(StrEnum):
+    """What becomes of the own car at the lower edge of a clip."""
+
+    AUTO = "auto"
+    KEEP = "keep"
+
+
 class Precision(StrEnum):
     """Number format of the network's inside; its answers are read in fp32."""
 
@@ -52,7 +59,8 @@ class ExportFormat(StrEnum):
 class VideoOptions:
     """Part of a clip: seconds from the first frame, a lower frame rate, every n-th frame.
 
-    ``steady``: the model may keep earlier frames in mind, so that outputs do not flicker.
+    ``steady``: the model may keep earlier frames in mind, so that outputs do not flicker. ``bonnet``: the
+    own car is looked for before the first frame, and its pixels have no answer.
     """
 
     start_s: float | None = None
@@ -61,6 +69,7 @@ class VideoOptions:
     vid_stride: int = 1
     audio: bool = True
     steady: bool = True
+    bonnet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

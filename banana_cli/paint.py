@@ -39,6 +39,7 @@ WARM: Final[U8] = _table(_WARM)
 """Rainbow from dark blue (0) to dark red (1), in the manner of "turbo"."""
 CALM: Final[U8] = _table(_CALM)
 """Purple (0) to yellow (1) with even steps of lightness, in the manner of "viridis"."""
+_INVALID: Final[U8] = np.zeros((1, 3), np.uint8)
 
 
 def paint_frame(frame: Frame) -> U8:
@@ -98,9 +99,9 @@ def paint_depth(depth: Depth, look: Look) -> U8:
     """Distances in metres: rainbow over the inverse, near is red. All else: linear, purple to yellow."""
     inverse = depth.unit is Unit.METRE and not codec.is_height(depth)
     share = _inverse(depth, look) if inverse else _linear(depth, look)
-    level = np.rint(np.clip(share, 0, 1) * np.float32(_LEVELS - 1)).astype(np.int16)
-    rgb: U8 = np.take(WARM if inverse else CALM, level, axis=0)
-    rgb[~depth.valid] = 0
+    level = np.rint(np.clip(share, 0, 1) * np.float32(_LEVELS - 1)).astype(np.intp)
+    np.copyto(level, _LEVELS, where=~depth.valid)
+    rgb: U8 = np.take(np.concatenate([WARM if inverse else CALM, _INVALID]), level, axis=0)
     return rgb
 
 

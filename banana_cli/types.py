@@ -348,6 +348,7 @@ class Frame:
     that the data itself gives exactly (a volume's surface, a height raster's normals): they are
     passed on as they are and the model is not asked for them. ``beside``: the pictures next to it in a
     volume, on the same pixels, for a model that heeds them; they have none beside them themselves.
+    ``shown`` (H, W): pixels without an answer that the model may look at all the same (the own car).
     """
 
     pixels: F32
@@ -359,10 +360,13 @@ class Frame:
     provenance: Provenance
     measured: tuple[Layer, ...] = ()
     beside: tuple[Frame, ...] = ()
+    shown: Bool | None = None
 
     def __post_init__(self) -> None:
         _check("Frame.pixels", self.pixels, np.float32, (len(self.bands), *self.valid.shape))
         _check("Frame.valid", self.valid, np.bool_, self.pixels.shape[1:])
+        if self.shown is not None:
+            _check("Frame.shown", self.shown, np.bool_, self.valid.shape)
         if len(self.views) not in (1, 3) or any(v.band >= len(self.bands) for v in self.views):
             raise ShapeError(f"Frame.views must be 1 or 3 views of {len(self.bands)} bands")
 
@@ -376,11 +380,13 @@ class Frame:
 class RawMaps:
     """What the engine hands to ``Task.decode``, all float32 at the frame's size.
 
-    ``logits`` (K, H, W), one a class of the table, -inf where the modality cannot hold the class;
+    ``logits`` (K, H, W), one a class of the table, -inf where the modality cannot hold the class; or, where
+    only the class is asked for, ``ids`` (H, W) of the largest of them, NO_CLASS where none is finite.
     ``depth`` (H, W) already in ``unit``; ``normals`` (3, H, W), not yet unit length.
     """
 
     logits: F32 | None = None
+    ids: U8 | None = None
     depth: F32 | None = None
     normals: F32 | None = None
     depth_kind: DepthKind = DepthKind.METRIC

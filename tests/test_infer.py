@@ -258,10 +258,17 @@ def test_metres_do_not_depend_on_the_size_of_the_picture() -> None:
 def test_an_unknown_camera_is_estimated_and_said_so(tile: int | None) -> None:
     net = Glass()
     engine = Engine(net, FACTS, EngineOptions(tile=tile, overlap=8))
-    answer = engine.predict(frame_of(np.ones((3, 48, 64)), camera=Camera()), DEPTH)
+    answer = engine.predict(frame_of(np.ones((3, 192, 256)), camera=Camera()), DEPTH)
     assert answer.notes["focal_source"] == "estimated"
     assert answer.notes["focal_px"] == pytest.approx(GUESS_PX)
     assert not net.seen[0].rays.any()
+
+
+def test_a_guess_that_no_dashcam_has_is_not_believed() -> None:
+    answer = Engine(Glass(), FACTS, EngineOptions(tile=64, overlap=8)).predict(
+        frame_of(np.ones((3, 48, 64)), camera=Camera()), DEPTH
+    )
+    assert answer.notes["focal_px"] == pytest.approx(1.2 * 64) != GUESS_PX
 
 
 @pytest.mark.parametrize(

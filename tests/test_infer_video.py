@@ -10,13 +10,14 @@ import pytest
 import torch
 from banana_adapters.driving import DRIVING
 
+from banana_cli import infer_video
 from banana_cli.adapter import InputItem
 from banana_cli.infer import Engine, EngineOptions
 from banana_cli.infer_video import FOCAL_FRAMES, VideoEngine
 from banana_cli.layers import values_of
-from banana_cli.model.net import Features, Head, NetOutput
+from banana_cli.model.net import Features, Head, NetInput, NetOutput
 from banana_cli.options import ReadOptions, VideoOptions
-from banana_cli.types import Depth, Frame, LayerKind, Modality, Prediction
+from banana_cli.types import NO_CLASS, Depth, Frame, LayerKind, Mask, Modality, Prediction
 from tests.adapters.driving.clips import Recipe, make
 from tests.glass import ALL, FACTS, Camera, Glass, frame_of
 
@@ -163,6 +164,49 @@ def test_going_on_from_memory_equals_going_on(cut: int, tmp_path: Path) -> None:
         assert found.notes == wanted.notes
 
 
+def drive(count: int) -> list[Frame]:
+    """Frames that move, then stand, then change in a part only."""
+    rng = np.random.default_rng(4)
+    frames = []
+    for index in range(count):
+        pixels = scene((288, 512))
+        if index < 3:
+            pixels = np.roll(pixels, 4 * index, -1)
+        if index > count - 3:
+            pixels[:, 140:150, 300:312] = 1 - pixels[:, 140:150, 300:312]
+        frames.append(shot(np.clip(pixels + rng.normal(0, 0.002, pixels.shape), 0, 1), index))
+    return frames
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 256, "overlap": 0}])
+def test_what_is_begun_early_is_answered_as_ever(options: dict[str, object]) -> None:
+    plain, early, frames = engine(**options), engine(net := Glass(), **options), drive(8)
+    expected = [plain.predict(frame, ALL) for frame in frames]
+    early.expect(frames[0], ALL)
+    for now, after, wanted in zip(frames, [*frames[1:], None], expected, strict=True):
+        if after is not None:
+            early.expect(after, ALL)
+            with pytest.raises(ValueError, match="begun"):
+                early.memory()
+        found = early.predict(now, ALL)
+        assert same(found, wanted)
+        assert (found.notes, found.tokens_kept) == (wanted.notes, wanted.tokens_kept)
+        assert np.array_equal(found.flow, wanted.flow, equal_nan=True) if found.flow is not None else True
+    assert early.memory() is not None
+    assert options or len(net.seen) < len(frames)
+
+
+def test_an_error_of_what_was_begun_is_raised_where_it_is_asked_for() -> None:
+    class Broken(Glass):
+        def features(self, inp: NetInput, budget: float) -> Features:
+            raise MemoryError
+
+    early, frame = engine(Broken()), shot(scene(), 0)
+    early.expect(frame, ALL)
+    with pytest.raises(MemoryError):
+        early.predict(frame, ALL)
+
+
 def test_a_memory_of_something_else_is_not_used() -> None:
     one = engine()
     for index in range(3):
@@ -183,6 +227,32 @@ def test_the_reader_says_what_is_a_clip(steady: bool, tmp_path: Path) -> None:
     with DRIVING.open(InputItem(paths=(path,), stem="clip"), ask) as source:
         clips = {frame.provenance.clip for frame in source if isinstance(frame, Frame)}
     assert clips == ({str(path)} if steady else {None})
+
+
+def test_what_is_only_shown_is_looked_at_and_has_no_answer() -> None:
+    whole = shot(scene(), 0)
+    own = np.zeros(SHAPE, np.bool_)
+    own[-20:, 30:] = True
+    plain, hidden = (engine().predict(f, ALL) for f in (whole, replace(whole, valid=~own, shown=own)))
+    for a, b in zip(plain.layers, hidden.layers, strict=True):
+        assert np.array_equal(b.valid, a.valid & ~own)
+        assert np.array_equal(values_of(b)[..., ~own], values_of(a)[..., ~own], equal_nan=True)
+    assert (hidden.get(Mask).ids[own] == NO_CLASS).all()
+
+
+def test_the_tree_of_tokens_holds_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, changed = np.random.default_rng(0), {}
+    shots = [scene() + rng.normal(size=(3, *SHAPE)).astype(np.float32) * 0.3 for _ in range(5)]
+    for much in (0.0, 0.5):
+        monkeypatch.setattr(infer_video, "HYSTERESIS", much)
+        real = VideoEngine.load(None, threads=1, attention=True)
+        sides = []
+        for k, pixels in enumerate(shots):
+            attention = real.predict(shot(pixels.clip(0, 1), k), frozenset({LayerKind.MASKS})).attention
+            assert attention is not None
+            sides.append(attention.side)
+        changed[much] = np.mean([(a != b).mean() for a, b in zip(sides, sides[1:], strict=False)])
+    assert 0 < changed[0.5] < 0.7 * changed[0.0]
 
 
 def test_the_real_network_goes_on_in_a_part() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from banana_cli.classes import AERIAL
-from banana_cli.layers import join_bands, paste
+from banana_cli.layers import join_bands, largest, paste
 from banana_cli.types import NO_CLASS, Mask, Window
 
 RNG = np.random.default_rng(6)
@@ -31,6 +33,15 @@ def test_bands_join_to_the_mask_that_they_were() -> None:
     assert isinstance(joined, Mask)
     for name in ("ids", "valid", "confidence"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_the_largest_plane_is_that_of_argmax(seed: int, count: int) -> None:
+    planes = np.random.default_rng(seed).integers(-3, 3, (count, 5, 7)).astype(np.float32)  # many are equal
+    ids, best = largest(planes)
+    assert ids.dtype == np.uint8
+    np.testing.assert_array_equal(ids, planes.argmax(0))
+    np.testing.assert_array_equal(best, planes.max(0))
 
 
 def test_one_band_without_confidence_leaves_the_whole_without() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banana_cli import sidecar
-from banana_cli.ahead import Lane
+from banana_cli.ahead import Begun, Lane
 from banana_cli.atomic import Staged, bytes_of, part_name, parts_of
 from banana_cli.cli.main import main
 from banana_cli.jobs import Tally
@@ -66,6 +66,26 @@ def test_after_an_error_nothing_more_is_done_but_the_end() -> None:
             lane.do(lambda: done.append(2))
     lane.end(lambda: done.append(3))
     assert done == [1, 3]
+
+
+def test_what_was_begun_is_done_once_in_order_and_in_one_other_thread() -> None:
+    begun, done, here = Begun[int](), [], threading.get_ident()
+    keys = [object() for _ in range(6)]
+
+    def task(i: int) -> int:
+        if i == 3:
+            raise KeyError(i)
+        done.append((i, threading.get_ident() == here))
+        return i
+
+    for i in (0, 1, 2, 3):
+        begun.begin(keys[i], lambda i=i: task(i))
+    assert begun.take(keys[0], lambda: task(0)) == 0
+    assert begun.take(keys[2], lambda: task(2)) == 2  # nobody asked for 1, but 2 may rest on it
+    with pytest.raises(KeyError):
+        begun.take(keys[3], lambda: task(3))
+    assert len(begun) == 0 and begun.take(keys[4], lambda: task(4)) == 4
+    assert done == [(0, False), (1, False), (2, False), (4, True)]
 
 
 @given(

@@ -42,6 +42,15 @@ def is_many(info: SourceInfo, layer: LayerKind) -> bool:
     return not is_scene(info) and count != 1
 
 
+def single_place(part: Path, frame: Frame, info: SourceInfo, *, count: int, many: bool) -> Path:
+    """The file of a frame, the ``count``-th. OutputError if there is only room for one."""
+    if count > 1 and not many:
+        raise OutputError(
+            "has more frames than it said", subject=info.item.subject, remedy="look at it with `banana info`"
+        )
+    return part / frame_name(frame) if many else part
+
+
 def refuse_large(info: SourceInfo, part: Path) -> None:
     """OutputError for a scene that would not fit in memory."""
     rows, cols = info.shape

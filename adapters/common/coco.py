@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final
@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from banana_cli.adapter import Sink, SinkJob, SourceInfo
 from banana_cli.classes import thing_ids
 from banana_cli.errors import UsageError
-from banana_cli.instances import components
-from banana_cli.types import NO_CLASS, U8, Domain, Frame, Instances, Json, LayerKind, Mask, Prediction, Window
+from banana_cli.instances import LEAST_PX, counted
+from banana_cli.pieces import Pieces
+from banana_cli.runs import coded
+from banana_cli.types import NO_CLASS, U8, Domain, Frame, Instances, Json, LayerKind, Mask, Prediction
 
 from .canvas import Canvas, frame_name, is_many, is_scene, placed, refuse_large
 
 I64 = NDArray[np.int64]
 _BACKGROUND: Final = "background"
-_LEAST_PX: Final = 8  # of a thing that only the classes tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,100 +55,43 @@ def regions_of(
     )
 
 
-def counts_of(numbers: I64) -> Iterator[tuple[int, list[int]]]:
-    """Each number > 0 of (H, W) and its runs, as COCO counts them: down the columns, outside first."""
-    flat = numbers.reshape(-1, order="F")
-    start = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    length = np.diff(start, append=flat.size)
-    value = flat[start]
-    order = np.argsort(value, kind="stable")
-    order = order[value[order] > 0]
-    for group in np.split(order, np.flatnonzero(np.diff(value[order])) + 1):
-        if group.size:
-            ends = start[group] + length[group]
-            gaps = start[group] - np.concatenate([[0], ends[:-1]])
-            runs = np.stack([gaps, length[group]], 1).reshape(-1).tolist()
-            rest = flat.size - int(ends[-1])
-            yield int(value[group[0]]), [*runs, rest] if rest else runs
-
-
 def told(regions: Regions, image: int) -> Iterator[dict[str, Json]]:
     """The regions of one image as COCO has them, without their numbers."""
-    from pycocotools import mask as coco
-
-    rows, cols = regions.numbers.shape
-    for number, runs in counts_of(regions.numbers):
-        coded = coco.frPyObjects({"size": [rows, cols], "counts": runs}, rows, cols)
+    for number, facts in coded(regions.numbers):
         score = regions.scores[number - 1]
-        yield {
-            "image_id": image,
-            "category_id": regions.classes[number - 1] + 1,
-            "bbox": [float(v) for v in coco.toBbox(coded)],
-            "area": int(coco.area(coded)),
-            "segmentation": {"size": [rows, cols], "counts": coded["counts"].decode("ascii")},
-            "iscrowd": 0,
-            **({} if score is None else {"score": round(score, 4)}),
-        }
+        kind = regions.classes[number - 1] + 1
+        known = {} if score is None else {"score": round(score, 4)}
+        yield {"image_id": image, "category_id": kind, **facts, **known}
 
 
-@dataclass(slots=True, eq=False)
 class _Scene:
     """Blocks of a scene put together; what is one thing on both sides of a seam becomes one."""
 
-    shape: tuple[int, int]
-    ids: Canvas
-    numbers: Canvas
-    classes: list[int] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    cores: list[Window] = field(default_factory=list)
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._ids = Canvas(shape, np.dtype(np.uint8), NO_CLASS)
+        self._numbers = np.zeros(shape, np.uint32)
+        self._pieces = Pieces(shape[1])
+        self._scores = [0.0]
 
     def take(self, frame: Frame, mask: Mask, things: Instances) -> None:
         """One block."""
-        first = len(self.classes)
-        self.ids.paste(frame, mask.ids)
-        self.numbers.paste(frame, np.where(things.ids > 0, things.ids + np.int32(first), 0))
-        self.classes += things.classes
-        self.scores += things.scores
-        self.cores.append(placed(frame)[0])
+        core, part = placed(frame)
+        self._ids.paste(frame, mask.ids)
+        self._numbers[core.slices()] = self._pieces.number(core, things, part)
+        self._scores += things.scores
 
     def whole(self, others: tuple[int, ...]) -> Regions:
         """The regions of the scene."""
-        numbers = self.numbers.pixels.astype(np.int64)
-        name = self._joined(numbers)
-        area = np.bincount(numbers.reshape(-1), minlength=len(name))
+        name, classes = self._pieces.names(), self._pieces.classes
+        area = np.bincount(self._numbers.reshape(-1), minlength=len(name))
         area[0] = 0
         whole = np.bincount(name, area, len(name))
-        name[whole[name] < _LEAST_PX] = 0
+        name[whole[name] < LEAST_PX] = 0
         kept, place = np.unique(name, return_inverse=True)
-        score = np.bincount(place, area * np.array([0.0, *self.scores])) / np.maximum(
-            np.bincount(place, area), 1
-        )
-        ids = self.ids.pixels.astype(np.uint8)
-        classes = [self.classes[k - 1] for k in kept[1:]]
-        return regions_of(place[numbers], ids, classes, [float(s) for s in score[1:]], others)
-
-    def _joined(self, numbers: I64) -> I64:
-        """For each number the least of those that are one thing with it."""
-        name = np.arange(len(self.classes) + 1)
-        kind = np.array([-1, *self.classes])
-        for a, b in {pair for core in self.cores for pair in _touching(numbers, core)}:
-            if kind[a] == kind[b]:
-                low, high = sorted((name[a], name[b]))
-                name[name == high] = low
-        return name
-
-
-def _touching(numbers: I64, core: Window) -> Iterator[tuple[int, int]]:
-    """Pairs of numbers on both sides of the upper and the left edge of a block."""
-    rows, cols = core.slices()
-    edges = []
-    if core.top:
-        edges.append((numbers[core.top - 1, cols], numbers[core.top, cols]))
-    if core.left:
-        edges.append((numbers[rows, core.left - 1], numbers[rows, core.left]))
-    for before, after in edges:
-        both = (before > 0) & (after > 0)
-        yield from {(int(a), int(b)) for a, b in zip(before[both], after[both], strict=True)}
+        score = np.bincount(place, area * np.array(self._scores)) / np.maximum(np.bincount(place, area), 1)
+        ids = self._ids.pixels.astype(np.uint8)
+        kinds = [classes[k] for k in kept[1:]]
+        return regions_of(place[self._numbers], ids, kinds, [float(s) for s in score[1:]], others)
 
 
 class _CocoSink:
@@ -162,21 +106,15 @@ class _CocoSink:
         )
         self._images: list[Json] = []
         self._count = 0
-        self._scene = self._blank() if is_scene(job.info) else None
+        self._scene = _Scene(job.info.shape) if is_scene(job.info) else None
         file.write('{"info": {"description": "made by banana"},\n"annotations": [')
-
-    def _blank(self) -> _Scene:
-        shape = self._job.info.shape
-        return _Scene(
-            shape, Canvas(shape, np.dtype(np.uint8), NO_CLASS), Canvas(shape, np.dtype(np.int32), 0)
-        )
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """Take one frame; a prediction without a mask is passed over."""
         mask = prediction.of(LayerKind.MASKS)
         if not isinstance(mask, Mask):
             return
-        things = prediction.instances or self._parts(frame, mask)
+        things = counted(prediction, mask, frame.modality)
         if self._scene is not None:
             self._scene.take(frame, mask, things)
             return
@@ -185,15 +123,6 @@ class _CocoSink:
         name = f"{info.item.stem}/{frame_name(frame)}" if many else info.item.paths[0].name
         numbers, classes, scores = things.ids.astype(np.int64), list(things.classes), list(things.scores)
         self._put(name, regions_of(numbers, mask.ids, classes, scores, self._others), frame.provenance.time_s)
-
-    def _parts(self, frame: Frame, mask: Mask) -> Instances:
-        """Connected things: all of a picture, of a block those that it answers for, be they cut by a seam."""
-        if self._scene is None:
-            return components(mask.ids, self._things, _LEAST_PX, mask.confidence)
-        here = placed(frame)[1]
-        ids = np.full_like(mask.ids, NO_CLASS)
-        ids[here] = mask.ids[here]
-        return components(ids, self._things, 1, mask.confidence)
 
     def _put(self, name: str, regions: Regions, time_s: float | None = None) -> None:
         rows, cols = regions.numbers.shape

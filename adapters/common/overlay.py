@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from banana_cli.adapter import Sink, SinkJob, SourceInfo
-from banana_cli.errors import OutputError, UsageError
+from banana_cli.errors import UsageError
 from banana_cli.paint import over, over_cells, paint_frame
 from banana_cli.types import U8, Domain, Frame, Json, Layer, LayerKind, Mask, Prediction
 
-from .canvas import MAX_PIXELS, Canvas, frame_name, is_many, is_scene, placed, refuse_large
+from .canvas import MAX_PIXELS, Canvas, is_many, is_scene, placed, refuse_large, single_place
 
 
 def compose(frame: Frame, layer: Layer, colours: U8) -> U8:
@@ -58,13 +58,8 @@ class _OverlaySink:
         if is_scene(self._job.info):
             self._gather(frame, picture)
             return
-        if self._count > 1 and not self._many:
-            raise OutputError(
-                "has more frames than it said",
-                subject=self._job.info.item.subject,
-                remedy="look at it with `banana info`",
-            )
-        _save(self._part / frame_name(frame) if self._many else self._part, picture)
+        place = single_place(self._part, frame, self._job.info, count=self._count, many=self._many)
+        _save(place, picture)
 
     def _gather(self, frame: Frame, picture: U8) -> None:
         halves = np.split(picture, picture.shape[1] // frame.shape[1], axis=1)

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from banana_cli import codec
 from banana_cli.adapter import Sink, SinkJob, SourceInfo, Stored
-from banana_cli.errors import InputError, OutputError
+from banana_cli.errors import InputError
 from banana_cli.types import NO_CLASS, U8, Depth, Domain, Frame, Json, Layer, LayerKind, Mask, Prediction
 
-from .canvas import Canvas, frame_name, is_many, is_scene, refuse_large
+from .canvas import Canvas, is_many, is_scene, refuse_large, single_place
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -149,13 +149,8 @@ class _PngSink:
         if is_scene(self._job.info):
             self._gather(frame, encoded)
             return
-        if self._count > 1 and not self._many:
-            raise OutputError(
-                "has more frames than it said",
-                subject=self._job.info.item.subject,
-                remedy="look at it with `banana info`",
-            )
-        save(self._part / frame_name(frame) if self._many else self._part, encoded, self._about)
+        place = single_place(self._part, frame, self._job.info, count=self._count, many=self._many)
+        save(place, encoded, self._about)
 
     def _gather(self, frame: Frame, encoded: Encoded) -> None:
         if self._canvas is None:

@@ -19,7 +19,9 @@ class DrivingAdapter:
 
     name = "driving"
     domain = Domain.DRIVING
-    accepts = frozenset({"start", "end", "fps", "vid-stride", "no-audio", "no-steady", "focal", "fov"})
+    accepts = frozenset(
+        {"start", "end", "fps", "vid-stride", "no-audio", "no-steady", "bonnet", "focal", "fov"}
+    )
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Whether the first bytes are those of a clip or a photograph."""

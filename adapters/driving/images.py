@@ -103,7 +103,7 @@ def inspect_picture(item: InputItem, options: ReadOptions) -> PictureInfo:
 
 
 def _refuse_video_options(part: VideoOptions, subject: str) -> None:
-    if part != VideoOptions():
+    if part != VideoOptions(bonnet=part.bonnet):
         raise UsageError(
             "--start, --end, --fps, --vid-stride, --no-audio and --no-steady cannot act on a picture",
             subject=subject,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from banana_cli.adapter import SourceInfo
 from banana_cli.options import VideoOptions
@@ -14,6 +15,9 @@ from banana_cli.types import View as Cut
 
 from .geometry import PinholeCamera
 from .turn import Turn
+
+if TYPE_CHECKING:
+    from .bonnet import Bonnet  # OpenCV loads slowly
 
 # 8 bits everywhere: pixels are float 0..255 whatever the file's depth is.
 BANDS = tuple(Band(name=name, unit="1") for name in ("red", "green", "blue"))
@@ -108,6 +112,15 @@ class VideoInfo(SourceInfo):
     def trimmed(self) -> bool:
         """Whether only a part of the clip was asked for."""
         return self.part.start_s is not None or self.part.end_s is not None
+
+
+def with_bonnet(info: VideoInfo, bonnet: Bonnet | None) -> VideoInfo:
+    """What is known after the own car was looked for."""
+    if bonnet is None:
+        return replace(info, facts={**info.facts, "bonnet": None})
+    facts = bonnet.describe()
+    told = f"the own car, {bonnet.share:.0%} of the picture, has no answer; --bonnet keep changes that"
+    return replace(info, facts={**info.facts, "bonnet": facts}, notices=(*info.notices, told))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,9 @@ from .matroska import set_timestamp_scale, timestamp_scale_ns
 _LATEST_START_S = 60
 _MOST_TIMESCALE = 2**31 - 1
 _BT709, _LIMITED = 1, 1
+_PHOTOGRAPH = {"crf": "18", "preset": "veryfast"}
+# Nothing to please the eye with: half the time at the same error, for a quarter more bytes.
+_DRAWN = {"crf": "22", "preset": "superfast", "x264-params": "no-psy=1:aq-mode=0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +59,19 @@ class Encoding:
         return facts
 
 
-def h264(shape: tuple[int, int], *, live: bool = False, wide: int = 1) -> Encoding:
+def h264(shape: tuple[int, int], *, live: bool = False, wide: int = 1, drawn: bool = False) -> Encoding:
     """H.264 at exactly ``shape``, ``wide`` times as wide, without B-frames: packets come in order of time.
 
     4:2:0, which every player shows, can only crop to even sizes. A picture with an odd side is
     coded 4:4:4 instead: padding would change the size, and the container's clean-aperture box is
     ignored by most readers. Browsers' and FFmpeg's software decoders show it; some hardware does not.
+    ``drawn``: colours of a layer alone, without the grain of a photograph.
     """
     even = shape[0] % 2 == 0 and shape[1] * wide % 2 == 0
     pixel_format = "yuv420p" if even else "yuv444p"
     if "libx264" in av.codecs_available:
-        options = {"crf": "18", "preset": "veryfast", "bf": "0"} | ({"tune": "zerolatency"} if live else {})
+        options = {**(_DRAWN if drawn else _PHOTOGRAPH), "bf": "0"}
+        options |= {"tune": "zerolatency"} if live else {}
         return Encoding(
             container="mp4",
             codec="libx264",

@@ -16,9 +16,11 @@ from banana_cli.errors import InputError
 from banana_cli.options import ReadOptions
 from banana_cli.types import Frame, Json, Modality, Provenance
 
+from .bonnet import Bonnet
 from .choose import Chooser
 from .colour import ToRgb
-from .info import BANDS, VIEWS, VideoInfo
+from .glance import find_bonnet
+from .info import BANDS, VIEWS, VideoInfo, with_bonnet
 from .probe import REMEDY, inspect_video, open_container, reading, set_threads
 from .seek import Landing, land, land_after
 from .weave import Weaver
@@ -48,9 +50,17 @@ class VideoSource:
     """An open clip; iterate once."""
 
     def __init__(
-        self, info: VideoInfo, container: InputContainer, landing: Landing, *, done: int = -1
+        self,
+        info: VideoInfo,
+        container: InputContainer,
+        landing: Landing,
+        *,
+        done: int = -1,
+        bonnet: Bonnet | None = None,
     ) -> None:
         self._info = info
+        self._own = None if bonnet is None else bonnet.cover
+        self._valid = np.ones(info.shape, np.bool_) if bonnet is None else ~bonnet.cover
         self._done = done
         self._container = container
         self._landing = landing
@@ -177,7 +187,8 @@ class VideoSource:
             extra["time_repaired"] = True
         return Frame(
             pixels=pixels,
-            valid=np.ones(info.shape, np.bool_),
+            valid=self._valid,
+            shown=self._own,
             bands=BANDS,
             views=VIEWS,
             modality=Modality.STREET,
@@ -256,6 +267,9 @@ class _Clock:
 def open_video(item: InputItem, options: ReadOptions) -> Iterator[VideoSource]:
     """Open a clip for reading. InputError if it cannot be read; UsageError for bad options."""
     info = inspect_video(item, options)
+    bonnet = find_bonnet(info) if options.video.bonnet else None
+    if options.video.bonnet:
+        info = with_bonnet(info, bonnet)
     with reading(item.subject):
         landing = _landing(info, options)
         container = open_container(info.path)
@@ -263,7 +277,8 @@ def open_video(item: InputItem, options: ReadOptions) -> Iterator[VideoSource]:
             container.close()
             landing, container = Landing(), open_container(info.path)
     try:
-        yield VideoSource(info, container, landing, done=options.done.index if options.done else -1)
+        done = options.done.index if options.done else -1
+        yield VideoSource(info, container, landing, done=done, bonnet=bonnet)
     finally:
         container.close()
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from banana_cli.adapter import ResumableSink, SinkJob, SourceInfo
 from banana_cli.errors import UsageError
+from banana_cli.runs import coded
 from banana_cli.types import ClassTable, Depth, Frame, Instances, Json, LayerKind, Mask, Prediction
 
 from .mux import frame_ticks
@@ -231,25 +232,18 @@ def _numbered(lines: Path, tracks: dict[int, Counter[int]]) -> Iterator[str]:
 
 
 def _regions(things: Instances, image: int) -> Iterator[dict[str, Json]]:
-    from pycocotools import mask as runs
-
-    for number, track in enumerate(things.tracks, start=1):
-        here = things.ids == number
-        if not track or not here.any():
-            continue
-        coded = runs.encode(np.asfortranarray(here, np.uint8))
-        yield {
-            "image_id": image,
-            "video_id": 1,
-            "category_id": things.classes[number - 1] + 1,
-            "track_id": track,
-            "instance_id": track,
-            "bbox": [float(v) for v in runs.toBbox(coded)],
-            "area": int(runs.area(coded)),
-            "segmentation": {"size": list(coded["size"]), "counts": coded["counts"].decode("ascii")},
-            "score": round(things.scores[number - 1], 4),
-            "iscrowd": 0,
-        }
+    for number, facts in coded(things.ids):
+        track = things.tracks[number - 1] if things.tracks else 0
+        if track:
+            yield {
+                "image_id": image,
+                "video_id": 1,
+                "category_id": things.classes[number - 1] + 1,
+                "track_id": track,
+                "instance_id": track,
+                **facts,
+                "score": round(things.scores[number - 1], 4),
+            }
 
 
 def _same(lines: Path, part: Path) -> None:

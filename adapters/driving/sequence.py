@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,18 @@ from banana_cli.errors import InputError
 from banana_cli.options import ReadOptions, VideoOptions
 from banana_cli.types import Domain, Frame, Json, LayerKind, Modality
 
+from .bonnet import Bonnet
 from .choose import Chooser
 from .frames import INDEX_NAME
 from .geometry import find_camera
+from .glance import bonnet_in
 from .images import PictureSource, inspect_picture
-from .info import Colour, Matrix, PictureInfo, VideoInfo
+from .info import Colour, Matrix, PictureInfo, VideoInfo, with_bonnet
 from .probe import check_part
 
 USUAL_RATE = Fraction(25)
+LOOKS = 96
+"""Pictures that are looked at to find the own car, spread over all of them."""
 _INDEX_BYTES = 64 << 20
 _REMEDY = "give pictures of one size, or convert them"
 
@@ -53,6 +58,15 @@ class SequenceSource:
     times: _Times
     numbers: tuple[int, ...]
     options: ReadOptions
+    bonnet: Bonnet | None = None
+
+    def look(self) -> SequenceSource:
+        """The same once the own car was looked for."""
+        count = len(self.numbers)
+        rows = zip(self.numbers, self.info.item.paths, self.times.ticks, strict=True)
+        some = islice(rows, 0, None, max(1, count // LOOKS))
+        bonnet = bonnet_in(self.info.shape, (self._frame(n, path, *ticks) for n, path, ticks in some))
+        return replace(self, info=with_bonnet(self.info, bonnet), bonnet=bonnet)
 
     def __iter__(self) -> Iterator[Frame | Unreadable]:
         """The pictures in order of their numbers; a bad one as a value."""
@@ -89,7 +103,11 @@ class SequenceSource:
             time_s=float(pts * base),
             extra=extra,
         )
-        return replace(found, geometry=self.info.camera, provenance=told)
+        seen = replace(found, geometry=self.info.camera, provenance=told)
+        if self.bonnet is None:
+            return seen
+        own = self.bonnet.cover
+        return replace(seen, valid=seen.valid & ~own, shown=own & seen.valid)
 
     def _other_size(self, number: int, picture: PictureInfo) -> Unreadable:
         (rows, cols), (first_rows, first_cols) = picture.shape, self.info.shape
@@ -102,7 +120,8 @@ class SequenceSource:
 def open_sequence(item: InputItem, options: ReadOptions) -> Iterator[SequenceSource]:
     """Open numbered pictures as a clip. InputError if the first cannot be read; UsageError."""
     info, times, numbers = _inspect(item, options)
-    yield SequenceSource(info, times, numbers, options)
+    source = SequenceSource(info, times, numbers, options)
+    yield source.look() if options.video.bonnet else source
 
 
 def inspect_sequence(item: InputItem, options: ReadOptions) -> VideoInfo:

@@ -230,7 +230,7 @@ class Mp4Format(ClipFormat):
     ) -> AbstractContextManager[ResumableSink]:
         from .mux import h264
 
-        coding = h264(job.info.shape, live=job.live, wide=self._view.wide)
+        coding = h264(job.info.shape, live=job.live, wide=self._view.wide, drawn=self._view is View.ALONE)
         return _clip(part, job, self.name, coding, partial(_ViewSink, self._view), work=work, state=state)
 
 

@@ -17,7 +17,7 @@ from banana_cli import sidecar
 from banana_cli.adapter import SinkFormat
 from banana_cli.atomic import Staged, refuse_existing, writing
 from banana_cli.cli.console import Console
-from banana_cli.cli.options import DecodeArgs
+from banana_cli.cli.options_tools import DecodeArgs
 from banana_cli.cli.run import STDOUT, talking
 from banana_cli.cli.world import World
 from banana_cli.errors import InputError, OutputError, UsageError

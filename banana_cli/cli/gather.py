@@ -14,14 +14,12 @@ from banana_cli.adapter import SNIFF_BYTES, Broken, Follows, ReadsAddresses, rea
 from banana_cli.address import is_address, shown, stand_in
 from banana_cli.cli.console import Console
 from banana_cli.cli.options import InputArgs
-from banana_cli.cli.reading import refuse_idle_options
+from banana_cli.cli.reading import STDIN, refuse_idle_options
 from banana_cli.cli.world import World
 from banana_cli.errors import BananaError, InputError, NoInputError, UsageError
 from banana_cli.growing import Inflow
 from banana_cli.inputs import Found
 from banana_cli.options import ReadOptions
-
-STDIN = "-"
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 import typer
 
-from banana_cli.options import Precision, Runtime, Sensor, ViewName
+from banana_cli.options import Bonnet, Precision, Runtime, Sensor, ViewName
 from banana_cli.pipeline import OnError
 from banana_cli.types import Domain
 from banana_cli.weights_index import DEFAULT_MODEL
@@ -101,10 +101,6 @@ Attention = Annotated[
 Tasks = Annotated[
     list[str] | None,
     option("--tasks", text="Which of segment, depth, normals (default: all).", panel=OUT, metavar="TASK,..."),
-]
-Pictures = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="PICTURE", help="Files, or folders of frames, that banana wrote."),
 ]
 OutputTo = Annotated[
     str,
@@ -237,6 +233,15 @@ NoSteady = Annotated[
         panel=_VIDEO,
     ),
 ]
+BonnetOf = Annotated[
+    Bonnet,
+    option(
+        "--bonnet",
+        text="auto: the own car at the lower edge of a clip file is found and has no answer; keep: it is a"
+        " part of the picture.",
+        panel=_VIDEO,
+    ),
+]
 Focal = Annotated[
     float | None, option("--focal", text="Focal length in pixels of the input.", panel=_VIDEO, metavar="PX")
 ]
@@ -353,6 +358,7 @@ class InputArgs(TalkArgs):
         "vid_stride",
         "no_audio",
         "no_steady",
+        "bonnet",
         "focal",
         "fov",
         "bidx",
@@ -375,6 +381,7 @@ class InputArgs(TalkArgs):
     vid_stride: VidStride = 1
     no_audio: NoAudio = False
     no_steady: NoSteady = False
+    bonnet: BonnetOf = Bonnet.AUTO
     focal: Focal = None
     fov: Fov = None
     bidx: Bidx = None
@@ -430,15 +437,6 @@ class TileArgs(WorkArgs):
     """What tile takes."""
 
     tasks: Tasks = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DecodeArgs(TalkArgs):
-    """What decode takes."""
-
-    inputs: Pictures = None
-    output: OutputTo = "."
-    overwrite: Overwrite = False
 
 
 ArgsT = TypeVar("ArgsT", bound=TalkArgs)

@@ -1,4 +1,4 @@
-"""Options of the verbs that read no inputs: bench and export. The others' are in ``options``."""
+"""Options of the verbs that read no inputs: bench, decode and export. The others' are in ``options``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from banana_cli.cli.options import (
     Device,
     Jobs,
     Model,
+    OutputTo,
     Overwrite,
     PrecisionOf,
     RuntimeOf,
@@ -23,6 +24,7 @@ from banana_cli.cli.options import (
     Weights,
     option,
 )
+from banana_cli.cli.options_eval import JudgedClasses
 from banana_cli.options import ExportFormat, Precision, Runtime
 from banana_cli.types import Modality
 from banana_cli.weights_index import DEFAULT_MODEL
@@ -34,7 +36,21 @@ Sizes = Annotated[
 Runs = Annotated[
     int, option("--runs", text="Passes whose median and 95th percentile are told.", panel=RUN, metavar="N")
 ]
+Labelled = Annotated[
+    Path | None,
+    option(
+        "--data",
+        text="A folder with images/ and labels/ (class ids, 255 none): mean IoU of every row too.",
+        panel=RUN,
+        metavar="FOLDER",
+    ),
+]
 Quick = Annotated[bool, option("--quick", text="A small picture, few passes: some seconds.", panel=RUN)]
+
+Pictures = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PICTURE", help="Files, or folders of frames, that banana wrote."),
+]
 
 WeightsIn = Annotated[
     Path | None,
@@ -69,12 +85,23 @@ class BenchArgs(TalkArgs):
     size: Sizes = None
     runs: Runs = 20
     quick: Quick = False
+    data: Labelled = None
+    classes: JudgedClasses = None
     jobs: Jobs = None
     model: Model = DEFAULT_MODEL
     weights: Weights = None
     device: Device = "auto"
     precision: PrecisionOf = Precision.AUTO
     runtime: RuntimeOf = Runtime.TORCH
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecodeArgs(TalkArgs):
+    """What decode takes."""
+
+    inputs: Pictures = None
+    output: OutputTo = "."
+    overwrite: Overwrite = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

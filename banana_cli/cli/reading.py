@@ -11,9 +11,10 @@ import typer
 from banana_cli.adapter import Adapter
 from banana_cli.cli.options import InputArgs, WorkArgs, flag_of, given
 from banana_cli.errors import UsageError
-from banana_cli.options import CameraOptions, DicomOptions, RasterOptions, ReadOptions, VideoOptions
+from banana_cli.options import Bonnet, CameraOptions, DicomOptions, RasterOptions, ReadOptions, VideoOptions
 from banana_cli.types import LayerKind
 
+STDIN = "-"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -62,6 +63,7 @@ def read_options(args: InputArgs, layers: frozenset[LayerKind]) -> ReadOptions:
             vid_stride=args.vid_stride,
             audio=not args.no_audio,
             steady=not args.no_steady,
+            bonnet=_seeks_bonnet(args),
         ),
         camera=CameraOptions(focal_px=args.focal, fov_deg=args.fov),
         raster=_raster(args),
@@ -73,6 +75,11 @@ def read_options(args: InputArgs, layers: frozenset[LayerKind]) -> ReadOptions:
             anonymize=args.anonymize,
         ),
     )
+
+
+def _seeks_bonnet(args: InputArgs) -> bool:
+    """Not in what comes through a pipe: that is answered as it comes."""
+    return args.bonnet is Bonnet.AUTO and STDIN not in (args.inputs or ())
 
 
 def _raster(args: InputArgs) -> RasterOptions:

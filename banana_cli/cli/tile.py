@@ -23,6 +23,7 @@ ELSEWHERE = frozenset(
         "vid_stride",
         "no_audio",
         "no_steady",
+        "bonnet",
         "focal",
         "fov",
         "window",

@@ -12,7 +12,7 @@ from typing import BinaryIO, TextIO, cast
 from banana_cli import weights_index
 from banana_cli.adapter import Adapter, Broken, SinkFormat, Task, discover
 from banana_cli.options import Runtime
-from banana_cli.pipeline import Predictor, Remembering
+from banana_cli.pipeline import Expecting, Predictor, Remembering
 from banana_cli.types import Frame, LayerKind, ModelFacts, Prediction
 from banana_cli.work import Memory
 
@@ -108,6 +108,11 @@ class LazyEngine:
     def predict(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction:
         """As the model itself."""
         return self._loaded.predict(frame, kinds)
+
+    def expect(self, frame: Frame, kinds: frozenset[LayerKind]) -> None:
+        """Let the model begin with a frame, if it can."""
+        if isinstance(self._loaded, Expecting):
+            self._loaded.expect(frame, kinds)
 
     def memory(self) -> Memory | None:
         """What the model keeps in mind of the clip so far, if it does."""

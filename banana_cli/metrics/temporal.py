@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -14,30 +14,60 @@ from banana_cli.types import F32, NO_CLASS, U8, Bool, ShapeError
 
 _ALIKE_GREY = 20  # of 255: a pixel that changed more is another thing
 _ROUND_TRIP_PX = 1.0
+NumberT = TypeVar("NumberT", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RoundTrip:
+    """Flow by DIS (Kroeger et al. 2016) from each pixel of a picture to another picture, and back again.
+
+    ``there`` and ``back`` (H, W, 2) are the two ways (x, y) in pixels, the second from where the first leads;
+    ``place`` (H, W, 2) is where that is, and ``inside`` (H, W) whether it is in the other picture.
+    """
+
+    there: F32
+    back: F32
+    place: F32
+    inside: Bool
+
+    @classmethod
+    def of(cls, now: U8, other: U8) -> RoundTrip:
+        """Between two grey pictures (H, W) of one size."""
+        dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        there, back = dis.calc(now, other, None), dis.calc(other, now, None)
+        rows, cols = np.mgrid[: now.shape[0], : now.shape[1]].astype(np.float32)
+        place = np.stack([cols, rows], -1) + there
+        inside = ((place >= 0) & (place <= np.array(now.shape[::-1]) - 1)).all(-1)
+        return cls(there=there, back=read_at(back, place), place=place, inside=inside)
+
+    @property
+    def gap(self) -> F32:
+        """(H, W) pixels by which the way back misses."""
+        gap: F32 = np.linalg.norm(self.there + self.back, axis=-1)
+        return gap
+
+
+def read_at(old: NDArray[NumberT], place: F32, how: int = cv2.INTER_LINEAR) -> NDArray[NumberT]:
+    """(H, W) or (H, W, C) read at (H, W, 2) places (x, y) in pixels; 0 outside."""
+    return cast(NDArray[NumberT], cv2.remap(old, place[..., 0], place[..., 1], how))
 
 
 class Carried:
     """Where each pixel of a picture was one picture before, and where that is sure.
 
-    Flow by DIS (Kroeger et al. 2016), there and back: it is ``sure`` where both agree within a pixel, and
-    the two pictures look alike.
+    It is ``sure`` where flow there and back agree within a pixel, and the two pictures look alike.
     """
 
     def __init__(self, now: U8, before: U8) -> None:
         """Grey pictures (H, W) of one size."""
-        dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        back, there = dis.calc(now, before, None), dis.calc(before, now, None)
-        rows, cols = now.shape
-        y, x = np.mgrid[:rows, :cols].astype(np.float32)
-        self._x, self._y = x + back[..., 0], y + back[..., 1]
-        round_trip = np.hypot(*(self.carried(there) + back).transpose(2, 0, 1))
-        inside = (self._x >= 0) & (self._x <= cols - 1) & (self._y >= 0) & (self._y <= rows - 1)
+        trip = RoundTrip.of(now, before)
+        self._place = trip.place
         alike = np.abs(self.carried(before).astype(np.int16) - now) < _ALIKE_GREY
-        self.sure: Bool = inside & alike & (round_trip < _ROUND_TRIP_PX)
+        self.sure: Bool = trip.inside & alike & (trip.gap < _ROUND_TRIP_PX)
 
-    def carried(self, old: NDArray[np.generic], how: int = cv2.INTER_LINEAR) -> NDArray[np.generic]:
+    def carried(self, old: NDArray[NumberT], how: int = cv2.INTER_LINEAR) -> NDArray[NumberT]:
         """(H, W) or (H, W, C) of the picture before, where it is now."""
-        return cast(NDArray[np.generic], cv2.remap(old, self._x, self._y, how))
+        return read_at(old, self._place, how)
 
 
 def grey_of(pixels: F32) -> U8:

@@ -8,6 +8,7 @@ everything that stands still (Longuet-Higgins and Prazdny 1980); what they do no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -41,8 +42,7 @@ def approach(flow: F32, trust: F32, depth: F32) -> Approach | None:
     before, > 0 in any unit.
     """
     rows, cols = depth.shape
-    y, x = np.mgrid[:rows, :cols].astype(np.float32)
-    y, x = (y - (rows - 1) / 2) / cols, (x - (cols - 1) / 2) / cols
+    y, x = _places(rows, cols)
     inverse = (1 / depth).astype(np.float32)
     inverse /= np.float32(max(float(np.median(inverse)), 1e-9))
     thin = (slice(None, None, _STEP), slice(None, None, _STEP))
@@ -54,6 +54,13 @@ def approach(flow: F32, trust: F32, depth: F32) -> Approach | None:
     change = np.log(np.clip(1 - numbers[0] / cols * inverse, _NEAREST, 1 / _NEAREST))
     still, calm = np.exp(-np.square(odd)), np.exp(-np.square(change / _QUICK))
     return Approach((change * still).astype(np.float32), calm.astype(np.float32))
+
+
+@lru_cache(maxsize=8)
+def _places(rows: int, cols: int) -> tuple[F32, F32]:
+    """(y, x) of all pixels from the middle, in units of the width."""
+    y, x = np.mgrid[:rows, :cols].astype(np.float32)
+    return (y - (rows - 1) / 2) / cols, (x - (cols - 1) / 2) / cols
 
 
 def _columns(y: F32, x: F32, inverse: F32) -> tuple[tuple[F32, ...], tuple[F32, ...]]:

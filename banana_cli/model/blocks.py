@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from banana_cli.model.tokens import flat_rows
 from banana_cli.specs import ModelSpec
 
-_SAFE_EXPONENT = 60.0  # exp(88) overflows, and a chunk's sum has some hundred terms
+SAFE_EXPONENT = 60.0  # exp(88) overflows, and a chunk's sum has some hundred terms
 _PRODUCTS = 2**22  # held at once: 8 MB in bf16, whatever the picture's size
 
 
@@ -43,6 +43,12 @@ class Res(nn.Module):
         return out
 
 
+def one_by_one(layer: nn.Linear, rows: Tensor) -> Tensor:
+    """``layer`` on (B, C), each row as if it were alone: products of one row and of two round differently,
+    and what decides where tokens go must not depend on what else is in the batch."""
+    return torch.cat([layer(row) for row in torch.split(rows, 1)])
+
+
 def rms_norm(x: Tensor, scale: Tensor) -> Tensor:
     """Divide by the root mean square over the last axis; statistics in fp32, result in x's type."""
     x32 = x.float()
@@ -61,7 +67,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bound: float) -> Tensor:
         out: Tensor = products.softmax(-1).to(v.dtype) @ v
         return out
     at_once = _PRODUCTS // (q.shape[1] * q.shape[2] * k.shape[2])
-    if q.device.type != "cpu" or bound > _SAFE_EXPONENT or not at_once:
+    if q.device.type != "cpu" or bound > SAFE_EXPONENT or not at_once:
         return F.scaled_dot_product_attention(q, k, v)
     parts = zip(*(torch.split(t, at_once) for t in (q, k, v)), strict=True)
     done = [_attend_unshifted(*part) for part in parts]

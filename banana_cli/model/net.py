@@ -8,6 +8,7 @@ axis of the normals. Queries are folded into the last convolution, so a task cos
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
@@ -17,7 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from banana_cli.classes import TABLE_OF, TABLES, thing_ids
-from banana_cli.model.blocks import Block, ConvBN, Res
+from banana_cli.model.blocks import Block, ConvBN, Res, one_by_one
+from banana_cli.model.folded import FoldedBlock
+from banana_cli.model.queries import Queries, QueryBank, pixels_of, queries_of
+from banana_cli.model.strips import STRIP_PX, strips, whole_like
 from banana_cli.model.tokens import (
     Grid,
     TokenPlan,
@@ -34,6 +38,9 @@ from banana_cli.types import Modality
 CELL_PX = 32
 _HEIGHT_SPREAD = 0.36  # of codes of what stands, as measured on training scenes: mean error / (2 ln 2)
 MODALITIES = tuple(Modality)
+_RAISED = "raised"
+_IN_FULL = ("prompt", "router", "level", "position", "banks", "geometry", "globals", "things")
+"""Parts that compute in fp32 in a network that was made ready for another type."""
 THING_PX = 64.0
 """Network pixels from a pixel to the middle of its thing that are 1 in ``NetOutput.things``."""
 
@@ -65,7 +72,8 @@ class NetInput:
 
     ``image`` (B, 3, H, W) in [0, 1]; ``valid`` (B, 1, H, W) 0 or 1; ``rays`` (B, 2, H, W)
     ((x-cx)/f, (y-cy)/f), zeros for an unknown camera or none; ``modality`` (B,) int64 index into
-    MODALITIES; ``log_pitch`` (B,) log of m or mm a pixel, NaN if unknown.
+    MODALITIES; ``log_pitch`` (B,) log of m or mm a pixel, NaN if unknown. ``lean`` (B, H/8 * W/8): factors of
+    what cells are worth, row by row, so that tokens stay where they were; None: nothing is known.
     """
 
     image: Tensor
@@ -73,6 +81,7 @@ class NetInput:
     rays: Tensor
     modality: Tensor
     log_pitch: Tensor
+    lean: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +94,8 @@ class NetOutput:
     (B, 1, H, W) is the logit of standing above the ground, ``raised_code`` the code if it does, and
     ``depth_code`` the median of both. ``things`` (B, 3, H, W): how much a pixel is the middle of a
     countable thing (1 = it is), and the way (down, right) to the middle of its own in units of THING_PX.
+    ``whole``, where no gradients are asked for, is what was read in one piece: logits, depth, normals and
+    things.
     """
 
     logits: Tensor | None
@@ -95,6 +106,7 @@ class NetOutput:
     raised: Tensor | None = None
     raised_code: Tensor | None = None
     things: Tensor | None = None
+    whole: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +162,7 @@ class Prompt(nn.Module):
         known = torch.isfinite(inp.log_pitch)
         pitch = torch.where(known, inp.log_pitch, 0.0)
         facts = torch.stack([pitch, known.to(pitch.dtype)], -1)
-        out: Tensor = self.mix(F.gelu(self.modality(inp.modality) + self.pitch(facts)))
-        return out
+        return one_by_one(self.mix, F.gelu(self.modality(inp.modality) + one_by_one(self.pitch, facts)))
 
 
 class Router(nn.Module):
@@ -167,7 +178,7 @@ class Router(nn.Module):
         """(B, C, h, w) -> (B, h * w)."""
         with torch.autocast(f8.device.type, enabled=False):
             x = f8.detach().float()
-            hidden = self.near(x) + self.far(x.mean((2, 3)))[:, :, None, None]
+            hidden = self.near(x) + one_by_one(self.far, x.mean((2, 3)))[:, :, None, None]
             out: Tensor = self.score(F.relu(hidden)).flatten(1)
         return out
 
@@ -199,13 +210,11 @@ class Expand(nn.Module):
         )
 
 
-class QueryBank(nn.Module):
-    """Queries on the pixel embedding, with a bias each."""
-
-    def __init__(self, count: int, width: int) -> None:
-        super().__init__()
-        self.queries = nn.Parameter(torch.randn(count, width) * width**-0.5)
-        self.bias = nn.Parameter(torch.zeros(count))
+def _whole(read: Mapping[str, Tensor], maps: Tensor, depth: Tensor | None) -> Tensor:
+    """All heads in the piece of memory in which they were read, with the final depth."""
+    if depth is not None:
+        read[Head.DEPTH].copy_(depth)
+    return maps[:, : maps.shape[1] - (_RAISED in read)]
 
 
 def geometry_queries(modality: Modality) -> int:
@@ -256,6 +265,18 @@ class BananaNet(nn.Module):
         self.things = nn.ModuleDict()
         if things:
             self.add_things()
+        self.folded: tuple[FoldedBlock, ...] = ()
+
+    def fold(self, dtype: torch.dtype) -> None:
+        """Make ready for inference in ``dtype`` without autocast: weights are cast once, see ``folded``.
+
+        What was folded is used where nothing asks for gradients; weights that change later must be folded
+        again. A network in another type than fp32 cannot be saved or trained any more.
+        """
+        self.folded = tuple(FoldedBlock(cast(Block, block), dtype) for block in self.blocks)
+        for name, part in self.named_children():
+            if name not in _IN_FULL:
+                part.to(dtype)
 
     def add_things(self) -> None:
         """Queries for countable things, which older weights lack; untrained ones say that there is none."""
@@ -300,54 +321,77 @@ class BananaNet(nn.Module):
 
         With a ``phase`` only every second row and column from there on is computed (training).
         """
-        classes = len(TABLE_OF[modality])
         parts = self._parts(modality, heads)
-        facts = self.globals(features.registers.float().mean(1))
-        logits = depth = normals = raised = raised_code = things = None
-        if parts:
-            maps = self._query(features.f4, parts, phase)
-            if Head.LOGITS in heads:
-                logits, maps = maps[:, :classes], maps[:, classes:]
-            if Head.DEPTH in heads:
-                depth = maps[:, :1] + facts[:, 0, None, None, None]
-                if modality is Modality.AERIAL:
-                    raised, raised_code = maps[:, 4:5], depth
-                    depth = median_code(raised, depth)
-            if Head.NORMALS in heads:
-                normals = maps[:, 1:4]
-            if self.counts(modality, heads):
-                things = maps[:, -3:]
+        facts = one_by_one(self.globals, features.registers.float().mean(1))
+        if not parts:
+            return NetOutput(
+                logits=None, depth_code=None, normals=None, log_focal=facts[:, 1], kept=features.kept
+            )
+        maps = self._query(features.f4, list(parts.values()), phase)
+        widths = [len(part.bias) for part in parts.values()]
+        read = dict(zip(parts, torch.split(maps, widths, 1), strict=True))
+        raised, depth = read.get(_RAISED), read.get(Head.DEPTH)
+        raised_code = None
+        if depth is not None:
+            depth = depth + facts[:, 0, None, None, None]
+            if raised is not None:
+                raised_code, depth = depth, median_code(raised, depth)
         return NetOutput(
-            logits=logits,
+            logits=read.get(Head.LOGITS),
             depth_code=depth,
-            normals=normals,
+            normals=read.get(Head.NORMALS),
             log_focal=facts[:, 1],
             kept=features.kept,
             raised=raised,
             raised_code=raised_code,
-            things=things,
+            things=read.get(Head.THINGS),
+            whole=None if torch.is_grad_enabled() else _whole(read, maps, depth),
         )
 
     def counts(self, modality: Modality, heads: frozenset[Head]) -> bool:
         """Whether ``read`` gives ``things``: they are asked for, and these weights know them."""
         return Head.THINGS in heads and modality.value in self.things
 
-    def _parts(self, modality: Modality, heads: frozenset[Head]) -> list[QueryBank]:
-        """What is read of the embedding, in the order of its channels."""
-        parts = [self.banks[TABLE_OF[modality].name]] if Head.LOGITS in heads else []
-        if heads & {Head.DEPTH, Head.NORMALS}:
-            parts.append(self.geometry[modality.value])
+    def _parts(self, modality: Modality, heads: frozenset[Head]) -> dict[str, Queries]:
+        """What is read of the embedding, in the order of its channels: heads as ``maps.widths`` has them."""
+        parts: dict[str, Queries] = {}
+        if Head.LOGITS in heads:
+            parts[Head.LOGITS] = queries_of(self.banks[TABLE_OF[modality].name])
+        geometry = self.geometry[modality.value]
+        if Head.DEPTH in heads:
+            parts[Head.DEPTH] = queries_of(geometry, slice(0, 1))
+        if Head.NORMALS in heads:
+            parts[Head.NORMALS] = queries_of(geometry, slice(1, 4))
         if self.counts(modality, heads):
-            parts.append(self.things[modality.value])
-        return [cast(QueryBank, part) for part in parts]
+            parts[Head.THINGS] = queries_of(self.things[modality.value])
+        if Head.DEPTH in heads and modality is Modality.AERIAL:
+            parts[_RAISED] = queries_of(geometry, slice(4, 5))
+        return parts
 
     def _stem(self, inp: NetInput, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        x = torch.cat([(inp.image - 0.45) * 4 * inp.valid, inp.rays, inp.valid], 1)
+        """(B, C4, H/4, W/4) and (B, C8, H/8, W/8)."""
+        H, W = inp.image.shape[-2:]
+        if torch.is_grad_enabled() or H * W <= STRIP_PX:
+            return self._stem_of(inp.image, inp.valid, inp.rays, prompt)
+        f4 = f8 = None
+        for strip in strips(H, W):
+            image, valid, rays = (strip.seen(t, 1) for t in (inp.image, inp.valid, inp.rays))
+            part4, part8 = self._stem_of(image, valid, rays, prompt)
+            if f4 is None or f8 is None:
+                f4, f8 = whole_like(part4, H // 4), whole_like(part8, H // 8)
+            strip.keep(part4, f4, 4)
+            strip.keep(part8, f8, 8)
+        return cast(Tensor, f4), cast(Tensor, f8)
+
+    def _stem_of(self, image: Tensor, valid: Tensor, rays: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.cat([(image - 0.45).mul_(4).mul_(valid), rays, valid], 1)
+        x = x.to(cast(nn.Conv2d, self.stem2[0]).weight.dtype)  # first: then there is half to turn
         x = x.contiguous(memory_format=torch.channels_last)
         f4 = self.res4(F.relu(self.stem4(F.relu(self.stem2(x)))))
         f8 = self.res8(F.relu(self.stem8(f4)))
         c8 = self.spec.stem[2]
-        scale, shift = prompt[:, :c8, None, None], prompt[:, c8 : 2 * c8, None, None]
+        told = prompt.to(f8.dtype)
+        scale, shift = told[:, :c8, None, None], told[:, c8 : 2 * c8, None, None]
         return f4, f8 * (1 + scale) + shift
 
     def _gain(self, score: Tensor, inp: NetInput, plan: TokenPlan, routing: Routing) -> Tensor:
@@ -360,31 +404,40 @@ class BananaNet(nn.Module):
             gain = score.detach().float().clamp(-8, 8).exp()
             if self.training:  # some chance in where cells split, so that every level is trained everywhere
                 gain = gain * torch.randn_like(gain).mul(0.4).exp()
+        if inp.lean is not None:
+            gain = gain * inp.lean
         # Padding and nodata never deserve small tokens.
         return (gain * F.avg_pool2d(inp.valid.float(), 8).flatten(1)).index_select(1, order)
 
     def _tokens(self, f8: Tensor, gain: Tensor, plan: TokenPlan, prompt: Tensor) -> tuple[Tensor, Tree]:
-        B = f8.shape[0]
-        maps = grid_maps(plan.grid, f8.device)
         with torch.no_grad():
             tree = build_tree(gain, plan)
+        where = grid_maps(plan.grid, f8.device).centre[tree.row]
+        tokens = self.embed(self._picked(f8, tree, plan)) + self.level(where[..., 2].long())
+        tokens = tokens + self.position(fourier(where[..., :2])) + prompt[:, None, -self.spec.width :]
+        return self._trunk(tokens), tree
+
+    def _picked(self, f8: Tensor, tree: Tree, plan: TokenPlan) -> Tensor:
+        """(B, N, C8): what each token is made of."""
+        maps = grid_maps(plan.grid, f8.device)
         f16 = self.to16(f8)
         f32 = self.to32(f16)
         n8, n16 = plan.grid.n8, plan.grid.n8 // 4
         bank = torch.cat([f.flatten(2).transpose(1, 2) for f in (f8, f16, f32)], 1)
         to_raster = torch.cat([maps.raster8, maps.raster16 + n8, maps.raster32 + n8 + n16])
-        rows = to_raster[tree.row]
-        picked = bank.reshape(-1, bank.shape[-1]).index_select(0, flat_rows(rows, bank.shape[1]))
-        where = maps.centre[tree.row]
-        tokens = self.embed(picked).view(B, plan.count, -1) + self.level(where[..., 2].long())
-        tokens = tokens + self.position(fourier(where[..., :2])) + prompt[:, None, -self.spec.width :]
-        return self._trunk(tokens), tree
+        rows = flat_rows(to_raster[tree.row], bank.shape[1])
+        return bank.reshape(-1, bank.shape[-1]).index_select(0, rows).view(len(f8), plan.count, -1)
 
     def _trunk(self, tokens: Tensor) -> Tensor:
         # A last partial chunk is filled with copies of the last token, dropped again by the caller.
         fill = -tokens.shape[1] % self.spec.chunk
         parts = [self.registers.expand(tokens.shape[0], -1, -1).to(tokens.dtype), tokens]
         x = torch.cat([*parts, tokens[:, -1:].expand(-1, fill, -1)], 1)
+        if self.folded and not torch.is_grad_enabled():
+            x = x.to(self.folded[0].dtype)
+            for folded in self.folded:
+                folded(x, self.spec.registers)
+            return x
         for block in self.blocks:
             x = block(x, self.spec.registers)
         return x
@@ -396,15 +449,28 @@ class BananaNet(nn.Module):
         return cells
 
     def _decode(self, f4: Tensor, f8: Tensor, up: Tensor) -> Tensor:
+        """(B, C4, H/4, W/4) of the stem's two and of the cells' tokens."""
+        H, W = 4 * f4.shape[-2], 4 * f4.shape[-1]
+        if torch.is_grad_enabled() or H * W <= STRIP_PX:
+            return self._decode_of(f4, f8, up)
+        whole = whole_like(f4, H // 4)
+        for strip in strips(H, W):
+            strip.keep(self._decode_of(strip.seen(f4, 4), strip.seen(f8, 8), strip.seen(up, 8)), whole, 4)
+        return whole
+
+    def _decode_of(self, f4: Tensor, f8: Tensor, up: Tensor) -> Tensor:
         x = self.down4(self.merge8(f8 + up))
         out: Tensor = self.merge4(F.interpolate(x, scale_factor=2, mode="nearest") + f4)
         return out
 
-    def _query(self, f4: Tensor, banks: list[QueryBank], phase: Phase | None) -> Tensor:
+    def _query(self, f4: Tensor, banks: list[Queries], phase: Phase | None) -> Tensor:
         pixels = self.pixels if phase is None else self.pixels[:, phase.sub_pixels()]
         queries = torch.cat([b.queries for b in banks]).float()
-        bias = torch.cat([b.bias for b in banks]).repeat_interleave(pixels.shape[1])
+        bias = torch.cat([b.bias for b in banks])
+        if phase is None and not torch.is_grad_enabled():
+            return pixels_of(f4, torch.einsum("ke,esc->skc", queries, pixels.float()), bias)
         weight = torch.einsum("ke,esc->ksc", queries, pixels.float()).flatten(0, 1)
+        bias = bias.repeat_interleave(pixels.shape[1])
         out = F.conv2d(f4, weight[:, :, None, None].to(f4.dtype), bias.to(f4.dtype))
         return F.pixel_shuffle(out, 4 if phase is None else 2)
 

@@ -82,7 +82,8 @@ class OnnxNet:
 
     def _open(self, size: Size, budget: float) -> _Loaded:
         plan = plan_tokens(Grid(size.rows // 32, size.cols // 32), budget)
-        words = (self._sha, f"{size.rows}x{size.cols}", repr(budget), __version__, torch.__version__)
+        counts = ",".join(map(str, plan.n_by_level))
+        words = (self._sha, f"{size.rows}x{size.cols}", counts, repr(budget), __version__, torch.__version__)
         path = self._cache.path(*words)
         graph = self._cache.get(path)
         if graph is None:

@@ -10,15 +10,16 @@ advantage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, cast
 
 import cv2
 import numpy as np
 import torch
 
+from banana_cli.layers import largest
 from banana_cli.model.approach import Approach, approach
 from banana_cli.types import F32, U8, Window
 
@@ -40,7 +41,7 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32) * 255
 class Held:
     """What is carried from frame to frame, of a picture (h, w) with K classes and G other channels.
 
-    ``grey`` (h/2, w/2); ``scores`` (h/2, w/2, K); ``rest`` (h, w, G); ``ids`` (h, w) class ids.
+    ``grey`` (h/2, w/2); ``scores`` (K, h/2, w/2); ``rest`` (G, h, w); ``ids`` (h, w) class ids.
     """
 
     grey: U8
@@ -51,7 +52,10 @@ class Held:
     @classmethod
     def first(cls, maps: F32, grey: U8, classes: int) -> Held:
         """What is known after one frame; copies, so that ``maps`` may change."""
-        return cls(grey, _halved(maps[..., :classes]), maps[..., classes:].copy(), _ids(maps, classes))
+        scores = np.empty((classes, *grey.shape), np.float32)
+        for plane, half in zip(maps, scores, strict=False):
+            half[:] = _halved(plane)
+        return cls(grey, scores, maps[classes:].copy(), _ids(maps[:classes]))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name; no copies."""
@@ -63,7 +67,7 @@ class Held:
         return cls(**{f.name: arrays[f.name].copy() for f in fields(cls)})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Motion:
     """For each pixel of a window at half resolution: the way back to the frame before, and trust in it.
 
@@ -96,18 +100,25 @@ class Motion:
         )
         return Motion(flow * np.float32(2), trust)
 
-    def carried(self, old: F32) -> F32:
-        """(h, w, C) of the frame before, where it is now."""
-        return self._moved(old, cv2.INTER_LINEAR)
+    def carried(self, old: F32) -> Sequence[F32]:
+        """(C, h, w) of the frame before, where it is now, plane by plane."""
+        if len(old) == 1:
+            return [cast(F32, self._moved(old[0], cv2.INTER_LINEAR))]
+        # All channels of a pixel at once are three times as fast.
+        return cast(Sequence[F32], cv2.split(self._moved(cv2.merge(list(old)), cv2.INTER_LINEAR)))
 
     def carried_ids(self, old: U8) -> U8:
         """(h, w) whole numbers of the frame before, where they are now."""
         return cast(U8, self._moved(old, cv2.INTER_NEAREST))
 
     def _moved(self, old: np.ndarray, how: int) -> np.ndarray:
-        to = self.flow + _places(*self.trust.shape)
-        moved = cv2.remap(old, to[..., 0], to[..., 1], how, borderMode=cv2.BORDER_REPLICATE)
-        return cast(np.ndarray, moved.reshape(old.shape))  # cv2 drops an axis of length one
+        return cast(np.ndarray, cv2.remap(old, self._was, None, how, borderMode=cv2.BORDER_REPLICATE))
+
+    @cached_property
+    def _was(self) -> F32:
+        """(h, w, 2) the (x, y) where each pixel was."""
+        places: F32 = self.flow + _places(*self.trust.shape)
+        return places
 
 
 class Steady:
@@ -125,7 +136,7 @@ class Steady:
         """(h/2, w/2, 2) of the last step's window: the flow back, NaN where the pixel was not seen before."""
 
     def step(self, maps: F32, grey: U8, at: Window) -> bool:
-        """Steady the maps (h, w, C) of the picture's window ``at`` in place; False after a cut.
+        """Steady the maps (C, h, w) of the picture's window ``at`` in place; False after a cut.
 
         ``grey`` (h/2, w/2), see ``grey_of``. The first call must be for the whole picture and changes
         nothing. Outside a smaller window everything stays as it was.
@@ -158,52 +169,55 @@ class Steady:
         return Motion(flow, trust.astype(np.float32))
 
     def _scores(self, maps: F32, motion: Motion, at: Window) -> None:
-        held, scores = self._of_held(), maps[..., : self._classes]
-        known = held.scores[_half(at)]
-        new = _halved(scores)
-        correction = motion.carried(known) - new
-        correction *= ((1 - NEW_SHARE) * motion.trust)[..., None]
-        known[:] = new + correction
-        size = (maps.shape[1], maps.shape[0])
-        scores += cv2.resize(correction, size, interpolation=cv2.INTER_LINEAR).reshape(scores.shape)
+        if not self._classes:
+            return
+        known = self._of_held().scores[:, *_half(at)]
+        share = (1 - NEW_SHARE) * motion.trust
+        # Plane by plane, so that all that is at work stays in the processor's cache.
+        for plane, kept, correction in zip(maps, known, motion.carried(known), strict=False):
+            new = _halved(plane)
+            correction -= new
+            correction *= share
+            np.add(new, correction, out=kept)
+            plane += _enlarged(correction, plane)
 
     def _approach(self, motion: Motion, at: Window) -> Approach | None:
         """From a quarter of the resolution; None for a part of the picture, which has no middle."""
         known = self._of_held().rest
-        if not self._depth or known.shape[:2] != (at.height, at.width):
+        if not self._depth or known.shape[1:] != (at.height, at.width):
             return None
-        code = motion.carried(np.ascontiguousarray(known[::4, ::4, 0]))
+        (code,) = motion.carried(np.ascontiguousarray(known[:1, ::4, ::4]))
         return approach(motion.flow, motion.trust, np.exp(np.clip(code, -20, 20)))
 
     def _rest(self, maps: F32, motion: Motion, told: Approach | None, at: Window) -> None:
         """Depth and normals."""
-        rest, known = maps[..., self._classes :], self._of_held().rest[at.slices()]
-        if not rest.shape[-1]:
+        rest, known = maps[self._classes :], self._of_held().rest[:, *at.slices()]
+        if not len(rest):
             return
-        old, share = motion.carried(known), (1 - NEW_SHARE) * motion.trust
+        carried, share = motion.carried(known), (1 - NEW_SHARE) * motion.trust
         if told is not None:
-            size = (rest.shape[1], rest.shape[0])
-            old[..., 0] += cv2.resize(told.change, size, interpolation=cv2.INTER_LINEAR)
-            share *= cv2.resize(told.calm, size, interpolation=cv2.INTER_LINEAR)
-        old -= rest
-        old *= share[..., None]
-        rest += old
-        known[:] = rest
+            np.add(carried[0], _enlarged(told.change, rest[0]), out=carried[0])
+            share *= _enlarged(told.calm, rest[0])
+        for plane, kept, old in zip(rest, known, carried, strict=True):
+            old -= plane
+            old *= share
+            plane += old
+            kept[:] = plane
 
     def _ids(self, maps: F32, motion: Motion, at: Window) -> None:
         """The class that was keeps an advantage."""
         if not self._classes:
             return
         ids = self._of_held().ids[at.slices()]
-        before = torch.from_numpy(motion.carried_ids(ids)).long()[..., None]
-        more = torch.from_numpy(motion.trust)[..., None] * ADVANTAGE
-        torch.from_numpy(maps).scatter_add_(2, before, more)
-        ids[:] = _ids(maps, self._classes)
+        before = torch.from_numpy(motion.carried_ids(ids)).long()[None]
+        more = torch.from_numpy(motion.trust)[None] * ADVANTAGE
+        torch.from_numpy(maps).scatter_add_(0, before, more)
+        ids[:] = _ids(maps[: self._classes])
 
     def _replace(self, maps: F32, grey: U8, at: Window) -> None:
         held, new = self._of_held(), Held.first(maps, grey, self._classes)
-        held.grey[_half(at)], held.scores[_half(at)] = new.grey, new.scores
-        held.rest[at.slices()], held.ids[at.slices()] = new.rest, new.ids
+        held.grey[_half(at)], held.scores[:, *_half(at)] = new.grey, new.scores
+        held.rest[:, *at.slices()], held.ids[at.slices()] = new.rest, new.ids
 
     def _of_held(self) -> Held:
         if self.held is None:
@@ -212,24 +226,25 @@ class Steady:
 
 
 def grey_of(image: F32) -> U8:
-    """(h, w, 3) in [0, 1] -> (h/2, w/2) grey levels."""
-    return cast(U8, np.rint(_halved(image) @ _LUMA).astype(np.uint8))
+    """(3, h, w) in [0, 1] -> (h/2, w/2) grey levels."""
+    red, green, blue = (_halved(plane) * weight for plane, weight in zip(image, _LUMA, strict=True))
+    return cast(U8, np.rint(red + green + blue).astype(np.uint8))
 
 
-def _halved(maps: F32) -> F32:
-    """(h, w, C) with even sides -> (h/2, w/2, C), the mean of each four."""
-    rows, cols, channels = maps.shape
-    if not channels:
-        return np.zeros((rows // 2, cols // 2, 0), np.float32)
-    half = cv2.resize(maps, (cols // 2, rows // 2), interpolation=cv2.INTER_AREA)
-    return cast(F32, half.reshape(rows // 2, cols // 2, channels))
+def _halved(plane: F32) -> F32:
+    """(h, w) with even sides -> (h/2, w/2), the mean of each four."""
+    rows, cols = plane.shape
+    return cast(F32, cv2.resize(plane, (cols // 2, rows // 2), interpolation=cv2.INTER_AREA))
 
 
-def _ids(maps: F32, classes: int) -> U8:
-    if not classes:
-        return np.zeros(maps.shape[:2], np.uint8)
-    ids: U8 = maps[..., :classes].argmax(-1).astype(np.uint8)
-    return ids
+def _enlarged(small: F32, like: F32) -> F32:
+    """A plane at the size of another."""
+    rows, cols = like.shape
+    return cast(F32, cv2.resize(small, (cols, rows), interpolation=cv2.INTER_LINEAR))
+
+
+def _ids(scores: F32) -> U8:
+    return largest(scores)[0] if len(scores) else np.zeros(scores.shape[1:], np.uint8)
 
 
 def _half(at: Window) -> tuple[slice, slice]:

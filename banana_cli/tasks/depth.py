@@ -20,7 +20,7 @@ class DepthTask:
         if raw.depth is None or raw.depth.shape != frame.shape:
             raise ShapeError(f"depth needs a map of {frame.shape}")
         valid = frame.valid & np.isfinite(raw.depth)
-        values = np.where(valid, raw.depth, np.float32(np.nan)).astype(np.float32)
+        values = np.where(valid, raw.depth, np.float32(np.nan)).astype(np.float32, copy=False)
         return Depth(values=values, valid=valid, depth_kind=raw.depth_kind, unit=raw.unit, note=raw.note)
 
     def paint(self, layer: Layer, look: Look) -> U8:

@@ -6,7 +6,7 @@ import numpy as np
 
 from banana_cli.adapter import Look
 from banana_cli.paint import paint
-from banana_cli.types import U8, ClassTable, Frame, Layer, LayerKind, Normals, RawMaps, ShapeError
+from banana_cli.types import F32, U8, ClassTable, Frame, Layer, LayerKind, Normals, RawMaps, ShapeError
 
 _SHORTEST = np.float32(1e-6)
 
@@ -21,14 +21,28 @@ class NormalsTask:
         """Directions; invalid outside ``frame.valid`` and where the vector has no length (the sky)."""
         if raw.normals is None or raw.normals.shape != (3, *frame.shape):
             raise ShapeError(f"normals need a map of (3, {frame.shape[0]}, {frame.shape[1]})")
-        length = np.sqrt(np.einsum("chw,chw->hw", raw.normals, raw.normals))
-        valid = frame.valid & np.isfinite(length) & (length > _SHORTEST)
-        unit = np.where(valid, raw.normals / np.where(valid, length, np.float32(1.0)), np.float32(0.0))
-        return Normals(xyz=unit.astype(np.float32), valid=valid)
+        length = _length(raw.normals)
+        finite = length < np.inf
+        valid = frame.valid & finite & (length > _SHORTEST)
+        np.copyto(length, np.inf, where=~valid)  # a finite number over it is 0
+        with np.errstate(invalid="ignore"):
+            unit = raw.normals / length
+        if not finite.all():
+            unit[:, ~finite] = 0
+        return Normals(xyz=unit, valid=valid)
 
     def paint(self, layer: Layer, look: Look) -> U8:
         """The usual colours of normals."""
         return paint(layer, look)
+
+
+def _length(xyz: F32) -> F32:
+    """(H, W) of (3, H, W), in whole planes."""
+    total = np.square(xyz[0])
+    for plane in xyz[1:]:
+        total += np.square(plane)
+    length: F32 = np.sqrt(total, out=total)
+    return length
 
 
 NORMALS = NormalsTask()

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from banana_cli.adapter import Look
+from banana_cli.layers import largest
 from banana_cli.paint import paint
 from banana_cli.types import (
     F32,
@@ -23,39 +24,33 @@ from banana_cli.types import (
     ShapeError,
 )
 
-_MEASURED_BY_AREA: Final = frozenset({Modality.AERIAL})
+MEASURED_BY_AREA: Final = frozenset({Modality.AERIAL})
 """Whose masks become outlines with a confidence; a video would pay for numbers that nobody reads."""
 
 
 class Segment:
-    """Logits -> class ids."""
+    """Logits, or what is known of them, -> class ids."""
 
     name: str = "segment"
     layer: LayerKind = LayerKind.MASKS
 
     def decode(self, raw: RawMaps, frame: Frame, table: ClassTable) -> Layer:
         """The class of the largest logit; no answer outside ``frame.valid`` and where none is finite."""
+        if raw.ids is not None and raw.ids.shape == frame.shape:
+            valid = frame.valid & (raw.ids != NO_CLASS)
+            ids = np.where(valid, raw.ids, np.uint8(NO_CLASS))
+            return Mask(ids=ids, valid=valid, table=table)
         if raw.logits is None or raw.logits.shape != (len(table), *frame.shape):
             raise ShapeError(f"segment needs logits of ({len(table)}, {frame.shape[0]}, {frame.shape[1]})")
-        ids, best = _largest(raw.logits)
+        ids, best = largest(raw.logits)
         valid = frame.valid & np.isfinite(best)
         ids[~valid] = NO_CLASS
-        confidence = _confidence(raw.logits, best, valid) if frame.modality in _MEASURED_BY_AREA else None
+        confidence = _confidence(raw.logits, best, valid) if frame.modality in MEASURED_BY_AREA else None
         return Mask(ids=ids, valid=valid, table=table, confidence=confidence)
 
     def paint(self, layer: Layer, look: Look) -> U8:
         """Class colours."""
         return paint(layer, look)
-
-
-def _largest(logits: F32) -> tuple[U8, F32]:
-    """Index and value of the largest of K planes, the first where equal; several times faster than argmax."""
-    best = logits[0].copy()
-    ids = np.zeros(best.shape, np.uint8)
-    for k, plane in enumerate(logits[1:], start=1):
-        np.copyto(ids, np.uint8(k), where=plane > best)
-        np.maximum(best, plane, out=best)
-    return ids, best
 
 
 def _confidence(logits: F32, best: F32, valid: Bool) -> U8:

@@ -23,6 +23,8 @@ _FIRST_RATE: Final = 1.5
 """What is to be expected of the rate of a thing that was seen once."""
 _WRONG_WAY: Final = 0.03
 """How far the flow is off, in sizes of the box a frame."""
+_LEAST_SEEN: Final = 0.05
+_MOST_WRONG: Final = 3.0  # standard deviations beyond which the flow is that of something else
 _COVERED, _COVERED_PX = 0.06, 1.5
 """How far inside of where it must be a side may lie before something covers it: in sizes, in pixels."""
 _SWELL_S: Final = 0.4
@@ -75,14 +77,18 @@ class Course:
         way = np.tile((self.rate[:2] + self.rate[2:]) / 2, 2)
         self.rate = way + (self.rate - way) * np.exp(-seconds / _SWELL_S)
 
-    def carry(self, way: F64, seconds: float) -> None:
-        """Take in how far the flow moved each side (4,) in the last ``seconds``; NaN: it does not tell."""
+    def carry(self, way: F64, seconds: float, seen: float = 1.0) -> None:
+        """Take in how far the flow moved each side (4,) in the last ``seconds``; NaN: it does not tell.
+
+        ``seen``: the share of the thing that is not covered; of the rest the flow tells nothing.
+        """
         if seconds <= 0 or not np.isfinite(way).all():
             return
-        off = (_WRONG_WAY * size_of(self.sides) / seconds) ** 2
+        off = (_WRONG_WAY * size_of(self.sides) / (seconds * min(1.0, max(seen, _LEAST_SEEN)))) ** 2
         place, both, rate = self.spread
         missed = way / seconds - self.rate
-        share, pull = rate / (rate + off), both / (rate + off)
+        believed = np.square(missed) <= _MOST_WRONG**2 * (rate + off)
+        share, pull = (np.where(believed, v / (rate + off), 0.0) for v in (rate, both))
         self.sides = self.sides + pull * missed
         self.rate = self.rate + share * missed
         self.spread = np.stack([place - pull * both, (1 - share) * both, (1 - share) * rate])

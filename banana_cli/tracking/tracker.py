@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from banana_cli.tracking import match, regions
 from banana_cli.tracking.course import Course, size_of
-from banana_cli.types import F32, F64, U16, Instances
+from banana_cli.types import F32, F64, U16, Bool, Instances
 
 PATIENCE_S: Final = 1.2
 """How long a thing that is not seen keeps its number."""
@@ -36,6 +36,7 @@ _MOST_VOTES: Final = 20.0
 _PARTED_S: Final = 0.8  # how long one in several pieces stays one
 _MORE: Final = 1.2  # how much larger they may be than it was in one piece
 _NEW_COLOUR: Final = 0.2  # how much of a look enters the colour that is remembered
+_GHOST_IOU: Final = 0.5  # what is left of the place of a thing that is not seen says little of it
 _NOBODY: Final = -1
 
 
@@ -226,9 +227,11 @@ class Tracker:
         return (self.time_s or 0.0) - thing.seen_s
 
     def _share_out(self, look: _Look, warped: U16) -> None:
-        """Part regions that hold two or more things which were apart before."""
-        now = self.time_s or 0.0
-        ripe = np.array([t.number > 0 and now - t.born_s > _RIPE_S for t in self.things], np.bool_)
+        """Part regions that hold two or more things which were apart in the last frame."""
+        now, last = self.time_s or 0.0, (self.time_s or 0.0) - self._step_s - 1e-6
+        ripe = np.array(
+            [t.number > 0 and now - t.born_s > _RIPE_S and t.seen_s >= last for t in self.things], np.bool_
+        )
         shared = regions.table(warped, look.ids, (len(self.things), len(look)))
         before, area = regions.areas(warped, len(self.things)), regions.areas(look.ids, len(look))
         kin = self._are_kin(list(range(len(self.things))), look.classes)
@@ -247,7 +250,9 @@ class Tracker:
         everyone = list(range(len(self.things)))
         fit = match.by_overlap(shared, before, area, self._are_kin(everyone, look.classes))
         seen = match.Seen.of(look.ids, len(look), look.picture)
-        fit *= 1 - self._lost() * match.other_colour([t.colour for t in self.things], seen)
+        lost = self._lost()
+        fit *= 1 - lost * match.other_colour([t.colour for t in self.things], seen)
+        fit[(lost > 0) & (fit < _GHOST_IOU)] = 0
         for sure in (True, False):  # as ByteTrack: poor regions get what good ones leave
             self._pair(look, fit, look.free(sure=sure), match.LEAST_IOU)
             free = [k for k in look.free(sure=sure) if area[k]]
@@ -316,8 +321,8 @@ class Tracker:
             if not mine or not np.isfinite(seen.sides[i]).all():
                 thing.course.unseen(self._step_s)
             else:
-                if ways is not None:
-                    thing.course.carry(ways[i], self._step_s)
+                if ways is not None and not _is_covered(seen.hidden[i], seen.sides[i], look.ids.shape):
+                    thing.course.carry(ways[i], self._step_s, float(area[i]) / max(1.0, thing.whole_px))
                 hidden = seen.hidden[i] | thing.course.covered(seen.sides[i])
                 if len(mine) == 1:
                     thing.whole_px = max(float(area[i]), thing.whole_px * bool(hidden.any()))
@@ -383,6 +388,12 @@ class Tracker:
         left, top, right, bottom = thing.course.sides
         inside = right > 0 and left < grid[1] and bottom > 0 and top < grid[0]
         return unseen <= 0 or (inside and unseen <= (PATIENCE_S if thing.number else _UNSURE_S))
+
+
+def _is_covered(hidden: Bool, sides: F64, grid: tuple[int, ...]) -> bool:
+    """Whether another thing hides some of the sides: the flow there is that of the other."""
+    at_edge = np.array([sides[0] <= 0, sides[1] <= 0, sides[2] >= grid[1], sides[3] >= grid[0]])
+    return bool((hidden & ~at_edge).any())
 
 
 def _near(a: F64, b: F64) -> bool:

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from banana_cli.classes import STREET
 from banana_cli.errors import InputError
 from banana_cli.fit import plan_fit
+from banana_cli.metrics.temporal import RoundTrip
 from banana_cli.model.net import MODALITIES, BananaNet, Head, NetInput
 from banana_cli.model.weights import load_model
 from banana_cli.train.augment import NETWORK_LONG
@@ -129,17 +130,10 @@ def sample(maps: Tensor, place: F32) -> Tensor:
 
 def correspondence(now: U8, near: U8) -> tuple[F32, Bool]:
     """Where each pixel of ``now`` lies in ``near`` ((h, w, 2), x and y), and whether the way back agrees."""
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    there = cast(F32, dis.calc(now, near, None))
-    back = torch.from_numpy(dis.calc(near, now, None)).permute(2, 0, 1)[None]
-    rows, cols = np.mgrid[: now.shape[0], : now.shape[1]].astype(np.float32)
-    place = np.stack([cols, rows], -1) + there
-    returned = sample(back, place)[0].permute(1, 2, 0).numpy()
-    gap = np.linalg.norm(there + returned, axis=-1)
-    inside = ((place >= 0) & (place <= np.array(now.shape[::-1]) - 1)).all(-1)
+    trip = RoundTrip.of(now, near)
     # The usual bound (Sundaram et al. 2010): errors grow with the motion.
-    bound = np.sqrt(0.5 + 0.01 * (np.square(there).sum(-1) + np.square(returned).sum(-1)))
-    return place, inside & (gap < bound)
+    bound = np.sqrt(0.5 + 0.01 * (np.square(trip.there).sum(-1) + np.square(trip.back).sum(-1)))
+    return trip.place, trip.inside & (trip.gap < bound)
 
 
 def moments(clip: Path, options: TeachOptions) -> Iterator[tuple[int, U8, U8, U8]]:

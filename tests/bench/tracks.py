@@ -60,8 +60,8 @@ class Flow:
         self._steady = Steady(1)
 
     def __call__(self, views: F32) -> F32 | None:
-        grey = grey_of(np.ascontiguousarray(views.transpose(1, 2, 0)))
-        maps = np.zeros((*SHAPE, 1), np.float32)
+        grey = grey_of(views)
+        maps = np.zeros((1, *SHAPE), np.float32)
         self._steady.step(maps, grey, Window(top=0, left=0, height=SHAPE[0], width=SHAPE[1]))
         self._steady.held = Held.first(maps, grey, 1)
         way = self._steady.way

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -95,10 +97,22 @@ def test_a_picture_does_not_depend_on_its_batch(budget: float) -> None:
     net, inp = make_net(), make_input(64, 96, 3)
     with torch.inference_mode():
         together = net(inp, budget, HEADS)
-        alone = net(
-            NetInput(**{k: getattr(inp, k)[1:2] for k in NetInput.__dataclass_fields__}), budget, HEADS
-        )
+        given = {k: value for k, value in asdict(inp).items() if value is not None}
+        alone = net(NetInput(**{k: value[1:2] for k, value in given.items()}), budget, HEADS)
     assert torch.allclose(together.logits[1:2], alone.logits, atol=1e-5)
+
+
+def test_what_cells_were_split_before_counts_and_changes_no_number_of_tokens() -> None:
+    net, inp = make_net(), make_input(64, 96)
+    with torch.inference_mode():
+        plain = net.features(inp, 0.27)
+        even = net.features(replace(inp, lean=torch.ones(1, 96)), 0.27)
+        other = torch.flip(plain.levels(), (1, 2))
+        lean = net.features(replace(inp, lean=torch.exp(20.0 * (2 - other.flatten(1).float()))), 0.27)
+    assert torch.equal(plain.levels(), even.levels())
+    assert torch.equal(lean.levels(), other)
+    assert lean.kept == plain.kept
+    assert not torch.equal(other, plain.levels())
 
 
 def test_a_budget_keeps_about_its_share() -> None:

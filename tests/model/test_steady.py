@@ -7,7 +7,7 @@ import pytest
 
 from banana_cli.model.approach import approach
 from banana_cli.model.reuse import CONTEXT_PX, OFTEN, Reuse, with_context
-from banana_cli.model.steady import NEW_SHARE, Held, Steady, grey_of
+from banana_cli.model.steady import NEW_SHARE, Held, Motion, Steady, grey_of
 from banana_cli.types import Window
 
 ROWS, COLS, CLASSES = 128, 192, 5
@@ -15,16 +15,16 @@ WHOLE = Window(top=0, left=0, height=ROWS, width=COLS)
 
 
 def picture(seed: int, shift: int = 0) -> np.ndarray:
-    """(h, w, 3) with something to hold on to, moved to the right by ``shift`` pixels."""
+    """(3, h, w) with something to hold on to, moved to the right by ``shift`` pixels."""
     rng = np.random.default_rng(seed)
     coarse = rng.random((ROWS // 8, COLS // 8 + 8, 3))
     wide = coarse.repeat(8, 0).repeat(8, 1)
     smooth = sum(np.roll(wide, (i, j), (0, 1)) for i in range(-3, 4) for j in range(-3, 4)) / 49
-    return smooth[:, 32 - shift : 32 - shift + COLS].astype(np.float32)
+    return smooth[:, 32 - shift : 32 - shift + COLS].astype(np.float32).transpose(2, 0, 1)
 
 
 def maps_of(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((ROWS, COLS, CLASSES + 4)).astype(np.float32)
+    return np.random.default_rng(seed).standard_normal((CLASSES + 4, ROWS, COLS)).astype(np.float32)
 
 
 def test_the_first_frame_and_one_after_a_cut_stay_as_they_are() -> None:
@@ -36,29 +36,29 @@ def test_the_first_frame_and_one_after_a_cut_stay_as_they_are() -> None:
         assert np.array_equal(given, maps)
         assert same is (seed == 1)
     assert steady.held is not None
-    assert np.array_equal(steady.held.rest, maps[..., CLASSES:])
+    assert np.array_equal(steady.held.rest, maps[CLASSES:])
 
 
 def test_noise_of_a_still_picture_shrinks_and_its_mean_stays() -> None:
     steady, truth = Steady(CLASSES), np.linspace(-1, 1, CLASSES + 4, dtype=np.float32)
     for seed in range(30):
-        maps = truth + maps_of(seed)
+        maps = truth[:, None, None] + maps_of(seed)
         steady.step(maps, grey_of(picture(1)), WHOLE)
-    rest = maps[..., CLASSES:]
-    assert np.allclose(rest.mean((0, 1)), truth[CLASSES:], atol=0.02)
+    rest = maps[CLASSES:]
+    assert np.allclose(rest.mean((1, 2)), truth[CLASSES:], atol=0.02)
     expected = np.sqrt(NEW_SHARE / (2 - NEW_SHARE))
-    assert rest.std((0, 1)) == pytest.approx(expected, rel=0.1)
+    assert rest.std((1, 2)) == pytest.approx(expected, rel=0.1)
 
 
 def test_what_is_known_moves_with_the_picture() -> None:
     steady = Steady(CLASSES)
     for shift in range(0, 12, 2):
-        maps = np.zeros((ROWS, COLS, CLASSES + 4), np.float32)
+        maps = np.zeros((CLASSES + 4, ROWS, COLS), np.float32)
         if shift == 0:
-            maps[:, 60:80, CLASSES + 1] = 1.0
-            maps[:, 60:80, 3] = 9.0
+            maps[CLASSES + 1, :, 60:80] = 1.0
+            maps[3, :, 60:80] = 9.0
         steady.step(maps, grey_of(picture(3, shift)), WHOLE)
-    column = maps[ROWS // 2, :, CLASSES + 1]
+    column = maps[CLASSES + 1, ROWS // 2]
     assert abs(int(column.argmax()) - 79.5) <= 10.5
     centre = (column * np.arange(COLS)).sum() / column.sum()
     assert centre == pytest.approx(69.5 + 10, abs=1.5)
@@ -67,15 +67,25 @@ def test_what_is_known_moves_with_the_picture() -> None:
     assert (steady.held.ids[16:-16, 74:86] == 3).mean() > 0.95
 
 
+@pytest.mark.parametrize(("flow", "comes_from"), [(0.4, 0), (0.6, 1), (-0.6, -1), (2.0, 2)])
+def test_a_class_comes_from_the_nearest_pixel_and_a_score_from_between(flow: float, comes_from: int) -> None:
+    shape = (8, 64)
+    motion = Motion(np.full((*shape, 2), (flow, 0), np.float32), np.ones(shape, np.float32))
+    ramp = np.broadcast_to(np.arange(64, dtype=np.float32), shape).copy()
+    assert np.array_equal(motion.carried_ids(ramp.astype(np.uint8))[:, 4:-4], ramp[:, 4:-4] + comes_from)
+    for one in motion.carried(np.stack([ramp, ramp])):
+        assert one[:, 4:-4] == pytest.approx(ramp[:, 4:-4] + flow, abs=0.02)
+
+
 def test_what_comes_into_view_is_new() -> None:
     steady = Steady(CLASSES)
-    steady.step(np.zeros((ROWS, COLS, CLASSES + 4), np.float32), grey_of(picture(3)), WHOLE)
+    steady.step(np.zeros((CLASSES + 4, ROWS, COLS), np.float32), grey_of(picture(3)), WHOLE)
     image = picture(3)
-    image[40:80, 80:120] = 1 - image[40:80, 80:120]  # somebody stepped in
+    image[:, 40:80, 80:120] = 1 - image[:, 40:80, 80:120]  # somebody stepped in
     maps = maps_of(1)
     steady.step(given := maps.copy(), grey_of(image), WHOLE)
-    new = np.abs(given - maps)[50:70, 90:110, CLASSES:].mean()
-    old = np.abs(given - maps)[:30, :70, CLASSES:].mean()
+    new = np.abs(given - maps)[CLASSES:, 50:70, 90:110].mean()
+    old = np.abs(given - maps)[CLASSES:, :30, :70].mean()
     assert old > 0.6 * np.abs(maps).mean()
     assert new < 0.35 * old
 
@@ -83,15 +93,15 @@ def test_what_comes_into_view_is_new() -> None:
 def test_a_class_does_not_change_for_a_trifle() -> None:
     steady = Steady(CLASSES)
     for turn in range(6):
-        maps = np.zeros((ROWS, COLS, CLASSES), np.float32)
-        maps[..., 1 if turn % 2 else 2] = 0.3
+        maps = np.zeros((CLASSES, ROWS, COLS), np.float32)
+        maps[1 if turn % 2 else 2] = 0.3
         steady.step(maps, grey_of(picture(1)), WHOLE)
-        assert (maps.argmax(-1) == 2).all()
+        assert (maps.argmax(0) == 2).all()
     for _ in range(12):
-        maps = np.zeros((ROWS, COLS, CLASSES), np.float32)
-        maps[..., 1] = 2.0
+        maps = np.zeros((CLASSES, ROWS, COLS), np.float32)
+        maps[1] = 2.0
         steady.step(maps, grey_of(picture(1)), WHOLE)
-    assert (maps.argmax(-1) == 1).all()
+    assert (maps.argmax(0) == 1).all()
 
 
 def test_a_part_leaves_the_rest_alone() -> None:
@@ -100,14 +110,14 @@ def test_a_part_leaves_the_rest_alone() -> None:
     assert steady.held is not None
     before = {name: array.copy() for name, array in steady.held.to_arrays().items()}
     rows, cols = part.slices()
-    image = picture(1)[rows, cols]
-    steady.step(maps_of(2)[rows, cols].copy(), grey_of(image), part)
+    image = picture(1)[:, rows, cols]
+    steady.step(maps_of(2)[:, rows, cols].copy(), grey_of(image), part)
     for name, array in steady.held.to_arrays().items():
         scale = 2 if name in ("grey", "scores") else 1
-        inside = np.zeros(array.shape[:2], bool)
+        inside = np.zeros(array.shape[-2:], bool)
         inside[rows.start // scale : rows.stop // scale, cols.start // scale : cols.stop // scale] = True
-        assert np.array_equal(array[~inside], before[name][~inside])
-        assert name == "grey" or not np.array_equal(array[inside], before[name][inside])
+        assert np.array_equal(array[..., ~inside], before[name][..., ~inside])
+        assert name == "grey" or not np.array_equal(array[..., inside], before[name][..., inside])
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 2048), (64, 2048), (2048, 64), (96, 64)])
@@ -115,8 +125,8 @@ def test_small_and_long_pictures_are_no_danger(shape: tuple[int, int]) -> None:
     whole = Window(top=0, left=0, height=shape[0], width=shape[1])
     steady, rng = Steady(2, depth=True), np.random.default_rng(0)
     for _ in range(3):
-        image = rng.random((*shape, 3), np.float32)
-        maps = rng.random((*shape, 3), np.float32)
+        image = rng.random((3, *shape), np.float32)
+        maps = rng.random((3, *shape), np.float32)
         steady.step(maps, grey_of(image), whole)
         assert np.isfinite(maps).all()
 
@@ -176,13 +186,13 @@ def test_nothing_is_told_where_nothing_is_sure() -> None:
 
 def test_only_what_changed_is_looked_at() -> None:
     reuse = Reuse()
-    image = np.repeat(np.repeat(picture(1), 2, 0), 2, 1)
+    image = np.repeat(np.repeat(picture(1), 2, 1), 2, 2)
     whole = Window(top=0, left=0, height=2 * ROWS, width=2 * COLS)
     noise = np.random.default_rng(2).normal(0, 0.01, image.shape).astype(np.float32)
     assert reuse.stale(grey_of(image)) == whole
     reuse.looked(grey_of(image), whole)
     assert reuse.stale(grey_of(np.clip(image + noise, 0, 1))) is None
-    image[100:110, 330:340] = 1 - image[100:110, 330:340]
+    image[:, 100:110, 330:340] = 1 - image[:, 100:110, 330:340]
     part = reuse.stale(grey_of(image))
     assert part == Window(top=64, left=288, height=96, width=96)
     reuse.looked(grey_of(image), part)

@@ -110,3 +110,14 @@ def test_splits_go_where_the_gain_is() -> None:
 def test_a_budget_outside_its_range_is_refused(budget: float) -> None:
     with pytest.raises(ValueError, match="budget"):
         split_shares(budget)
+
+
+@pytest.mark.parametrize(
+    ("budget", "split", "fine"), [(0.165, 0.35, 0.15), (0.25, 0.55, 0.25), (0.27, 0.6, 0.25)]
+)
+def test_many_cells_are_split_once_before_a_few_are_split_twice(
+    budget: float, split: float, fine: float
+) -> None:
+    plan = plan_tokens(Grid(16, 16), budget)
+    assert plan.k32 / plan.grid.n32 > split
+    assert plan.k16 / (4 * plan.k32) < fine

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from banana_cli.classes import kin_of
 from banana_cli.tracking.tracker import SURE_HITS, Tracker
@@ -70,6 +71,25 @@ def test_hidden_for_a_while(frames: int, numbers: set[int]) -> None:
         answer = tracker.step(seen(shot), shot.flow, shot.time_s)
         found |= set(answer.tracks) - {0}
     assert found == numbers
+
+
+def smeared(shot: Shot, front: int, px: int = 8) -> np.ndarray:
+    """The flow as a real one is: that of what passes in front runs over what is around it."""
+    near = ndimage.binary_dilation(shot.truth == front, iterations=px)
+    flow = shot.flow.copy()
+    flow[near] = shot.flow[shot.truth == front][0] if near.any() else 0
+    return flow
+
+
+@pytest.mark.parametrize("speed", [4.0, 7.0])
+def test_what_passes_in_front_does_not_take_along_what_it_hides(speed: float) -> None:
+    actors = (Actor(90, 30, 22, 12), Actor(-200, 26, 60, 30, (speed, 0.0), TRUCK))
+    tracker, last = Tracker(KIN), 0
+    for shot in play(actors, int(400 / speed)):
+        answer = tracker.step(seen(shot), smeared(shot, 2), shot.time_s)
+        if (shot.truth == 1).sum() > 100:
+            last = number_of(answer, shot.truth, 1)
+    assert last == 1
 
 
 def test_two_in_one_region_are_told_apart() -> None:

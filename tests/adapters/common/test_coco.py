@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from banana_adapters.common.coco import COCO, counts_of
+from banana_adapters.common.coco import COCO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
@@ -20,7 +20,8 @@ from banana_cli.errors import UsageError
 from banana_cli.instances import components
 from banana_cli.metrics.coco import items
 from banana_cli.metrics.files import Kind
-from banana_cli.types import Domain, Instances, Json, LayerKind, Mask, Modality, Provenance
+from banana_cli.runs import counts_of
+from banana_cli.types import NO_CLASS, Domain, Instances, Json, LayerKind, Mask, Modality, Provenance
 
 from .conftest import Case, Written, prediction
 
@@ -120,6 +121,18 @@ def test_things_are_those_that_the_prediction_tells(tmp_path: Path) -> None:
     assert len(np.unique(sheets[Kind.INSTANCES])) == 3
 
 
+def test_no_things_are_not_unknown_things(tmp_path: Path) -> None:
+    """Somebody who has looked and found none is believed."""
+    case, (mask, _) = Case(), with_cars()
+    none = Instances(ids=np.zeros((20, 30), np.uint16), classes=(), scores=())
+    for told, count in ((none, 0), (None, 1)):
+        path = tmp_path / f"{count}.coco.json"
+        with COCO.open(path, case.job(MASKS)) as sink:
+            sink.write(next(case.frames())[0], replace(prediction((mask,)), instances=told))
+            sink.finish()
+        assert sum("score" in a for a in read(path)["annotations"]) == count
+
+
 def test_a_thing_across_a_seam_is_one(tmp_path: Path) -> None:
     case = Case(domain=Domain.SATELLITE, shape=(29, 41), core=12)
     building, vehicle = AERIAL.id_of("building"), AERIAL.id_of("vehicle")
@@ -133,7 +146,10 @@ def test_a_thing_across_a_seam_is_one(tmp_path: Path) -> None:
             mine = np.full((window.height, window.width), building, np.uint8)  # the halo says nonsense
             mine[core.within(window).slices()] = ids[core.slices()]
             mask = Mask(ids=mine, valid=np.ones(mine.shape, bool), table=AERIAL)
-            sink.write(case.frame(place, window), prediction((mask,)))
+            here = np.full(mine.shape, NO_CLASS, np.uint8)
+            here[core.within(window).slices()] = ids[core.slices()]
+            things = components(here, thing_ids(Modality.AERIAL), 1)
+            sink.write(case.frame(place, window), replace(prediction((mask,)), instances=things))
         sink.finish()
     told = read(path)
     found = [a for a in told["annotations"] if "score" in a]

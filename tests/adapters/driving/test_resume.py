@@ -84,6 +84,27 @@ class Model:
         self.level = float(memory["level"])
 
 
+@dataclass
+class Early(Model):
+    """Begins with frames before it is asked for them; what it keeps in mind then is that of later frames."""
+
+    begun: list[int] = field(default_factory=list)
+    most: int = 0
+
+    def expect(self, frame: Frame, kinds: frozenset[LayerKind]) -> None:
+        assert kinds == frozenset(LAYERS)
+        self.begun.append(frame.provenance.index)
+        self.most = max(self.most, len(self.begun))
+
+    def predict(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction:
+        assert self.begun.pop(0) == frame.provenance.index
+        return super().predict(frame, kinds)
+
+    def memory(self) -> Memory:
+        assert not self.begun
+        return super().memory()
+
+
 def clip(folder: Path, name: str = "long.mp4", frames: int = FRAMES_IN_ALL, **changes: object) -> Path:
     pts = [i * 512 + (i % 7) * 30 for i in range(frames)]
     return make(folder / name, Recipe(size=SIZE, pts=pts, audio="aac", **changes))
@@ -137,6 +158,19 @@ def test_killed_and_resumed_is_the_same(whole: Whole, dies: int, tmp_path: Path)
     assert model.asked == list(range(first, FRAMES_IN_ALL))
     assert result.total.done == FRAMES_IN_ALL and not result.failures
     assert any(isinstance(e, Notice) and "goes on" in e.message for e in events) is (first > 0)
+    assert tree(tmp_path) == truth
+
+
+def test_a_model_that_begins_early_writes_the_same_and_is_remembered_the_same(
+    whole: Whole, tmp_path: Path
+) -> None:
+    path, truth = whole
+    with pytest.raises(Killed):
+        go(path, tmp_path, Early(dies=83))
+    model = Early()
+    go(path, tmp_path, model)
+    assert model.asked == list(range(80, FRAMES_IN_ALL))
+    assert (model.begun, model.most) == ([], 2)
     assert tree(tmp_path) == truth
 
 
@@ -239,9 +273,10 @@ def test_a_strangers_folder_is_not_taken(tmp_path: Path) -> None:
     assert (folder / "diary.txt").exists()
 
 
-def test_frames_are_told_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [Model, Early])
+def test_frames_are_told_in_order(kind: type[Model], tmp_path: Path) -> None:
     path = clip(tmp_path, frames=40)
-    _, events = go(path, tmp_path / "out", Model())
+    _, events = go(path, tmp_path / "out", kind())
     assert [e.index for e in events if isinstance(e, FrameDone)] == list(range(40))
 
 
