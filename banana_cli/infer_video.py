@@ -111,6 +111,7 @@ class VideoEngine(Engine):
     def __init__(self, net: Net, facts: ModelFacts, options: EngineOptions) -> None:
         super().__init__(net, facts, options)
         self._begun = Begun[_Look]()
+        self._threads = torch.get_num_threads()
 
     def expect(self, frame: Frame, kinds: frozenset[LayerKind]) -> None:
         """Begin to look at a frame for which ``predict`` is asked later, in the same order.
@@ -119,13 +120,19 @@ class VideoEngine(Engine):
         """
         wanted = asked(frame, kinds)[1]
         if _goes_on(frame, wanted):
-            self._begun.begin(frame, lambda: self._look_at(frame, wanted))
+            self._begun.begin(frame, lambda: self._look_beside(frame, wanted))
+
+    def _look_beside(self, frame: Frame, wanted: frozenset[LayerKind]) -> _Look:
+        """``_look_at`` while another thread answers the frame before: that one has a core of its own."""
+        torch.set_num_threads(max(1, self._threads - 1))
+        return self._look_at(frame, wanted)
 
     @torch.inference_mode()
     def predict(self, frame: Frame, kinds: frozenset[LayerKind]) -> Prediction:
         """As ``Engine.predict``; frames of a clip in the light of those before."""
         given, wanted = asked(frame, kinds)
         if not _goes_on(frame, wanted):
+            torch.set_num_threads(self._threads)
             return super().predict(frame, kinds)
         look = self._begun.take(frame, lambda: self._look_at(frame, wanted))
         clip, clock = look.clip, look.clock
