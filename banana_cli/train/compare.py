@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import sys
 import time
@@ -37,6 +36,7 @@ from banana_cli.train.losses import router_term, segment_terms
 from banana_cli.train.mixture import Mixture
 from banana_cli.train.packs import LOADERS
 from banana_cli.train.splits import VALIDATION_SEED, LeakError, Pack, check_disjoint, split
+from banana_cli.train.trainer import parameter_groups, rate_at
 from banana_cli.types import Json, Modality
 
 THIN = ("pole", "traffic sign and light", "person and rider", "cone or barrier")
@@ -58,19 +58,14 @@ class Plan:
     warmup: int = 50
 
     def rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine to zero."""
-        if step < self.warmup:
-            return self.peak_rate * (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.peak_rate * 0.5 * (1 + math.cos(math.pi * share))
+        """The learning rate, as in a run."""
+        return rate_at(step, self.steps, self.warmup, self.peak_rate)
 
 
 def train(net: Ours | Public, crops: Crops, plan: Plan, seed: int) -> float:
     """Train to the end; returns the loss of the last tenth of the steps."""
     net.train()
-    matrices = [p for p in net.parameters() if p.ndim > 1]
-    rest = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups = parameter_groups(net, plan.weight_decay)
     optimiser = AdamW(groups, lr=plan.peak_rate, betas=(0.9, 0.99))
     losses: list[float] = []
     for step in range(plan.steps):

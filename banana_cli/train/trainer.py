@@ -41,6 +41,14 @@ class Examples(Protocol):
         """The example with that number; a ``large`` one may come from fewer sources."""
 
 
+def rate_at(step: int, steps: int, warmup: int, peak: float) -> float:
+    """Linear warm-up, then half a cosine to zero."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    share = (step - warmup) / max(1, steps - warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """Everything that decides a run, but the data."""
@@ -62,11 +70,8 @@ class Recipe:
     distil_every: int = 0  # at every n-th step the dense budget teaches the sparse one; 0: never
 
     def rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine to zero."""
-        if step < self.warmup:
-            return self.peak_rate * (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.peak_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+        """The learning rate, see ``rate_at``."""
+        return rate_at(step, self.steps, self.warmup, self.peak_rate)
 
     def budget_at(self, step: int) -> float:
         """The shipped budget; in the last part also others, so that one set of weights serves all."""
@@ -137,7 +142,9 @@ class Run:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
-        self.optimiser = AdamW(_groups(self.net, recipe), lr=recipe.peak_rate, betas=(0.9, 0.99))
+        self.optimiser = AdamW(
+            parameter_groups(self.net, recipe.weight_decay), lr=recipe.peak_rate, betas=(0.9, 0.99)
+        )
         if facts:
             load_run(folder, self.net, self.average, self.optimiser)
         self.step, self._before = (facts.step, facts.seconds) if facts else (0, 0.0)
@@ -199,12 +206,12 @@ def _check_same(facts: RunFacts, recipe: Recipe, data: str, folder: Path) -> Non
         warnings.warn(f"{folder}: goes on with other data than it was left with", stacklevel=3)
 
 
-def _groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Weight decay on matrices only."""
     decayed = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     return [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
 
