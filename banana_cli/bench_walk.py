@@ -12,8 +12,9 @@ from typing import Final
 import cv2
 import numpy as np
 
+from banana_cli.clock import Clock
 from banana_cli.codec import encode_depth_u16, encode_mask_u8, encode_normals_u8
-from banana_cli.infer import Clock, Engine
+from banana_cli.infer import Engine
 from banana_cli.types import Depth, Frame, Json, LayerKind, Mask, Normals, Prediction
 
 _ALL: Final = frozenset(LayerKind)

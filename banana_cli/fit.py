@@ -8,14 +8,19 @@ looks at row (y + 0.5) * source / inner - 0.5 of the source. Nothing is scaled u
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from banana_cli.types import F32, ShapeError
+from banana_cli.types import F32, Modality, ShapeError
 
 MULTIPLE = 32
 """Both sides of a network picture are multiples of this."""
+_LEAST_PX: Final = dict.fromkeys(
+    (Modality.CT, Modality.MR, Modality.XRAY, Modality.ULTRASOUND, Modality.VISIBLE), 448
+)
+"""Chosen on training groups (weights/LOG.md): about the scale at which crops of scans were seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,14 @@ def plan_fit(
     inner = (max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio)))
     padded = (-(-inner[0] // multiple) * multiple, -(-inner[1] // multiple) * multiple)
     return Fit(source=shape, inner=inner, padded=padded)
+
+
+def look_fit(shape: tuple[int, int], modality: Modality, side: int) -> Fit:
+    """The fit of a picture that is looked at whole at a long side of at most ``side`` pixels.
+
+    Scans are often smaller than anything that the network was trained on, and are enlarged.
+    """
+    return plan_fit(shape, side=side, least=_LEAST_PX.get(modality, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

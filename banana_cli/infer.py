@@ -9,7 +9,6 @@ the frame's size in bands of rows, so that memory does not grow with classes tim
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -23,8 +22,9 @@ from torch.nn import functional as F
 
 from banana_cli.attention import SceneCells, of_picture, pasted
 from banana_cli.classes import TABLE_OF, thing_ids
+from banana_cli.clock import Clock
 from banana_cli.errors import UsageError
-from banana_cli.fit import MULTIPLE, Fit, plan_fit
+from banana_cli.fit import MULTIPLE, Fit, look_fit
 from banana_cli.infer_asked import asked, heads_of, with_things
 from banana_cli.infer_decode import decode, instances_of, meaning_of
 from banana_cli.intake import answers_valid, log_pitch, log_pitch_of, placed, unit_rgb, working_rgb
@@ -67,10 +67,6 @@ from banana_cli.weights_index import resolve, sha256_of
 TILE_PX: Final = 512
 OVERLAP_PX: Final = 64
 _TILES_AT_ONCE: Final = 4
-_LEAST_SIDE: Final = dict.fromkeys(
-    (Modality.CT, Modality.MR, Modality.XRAY, Modality.ULTRASOUND, Modality.VISIBLE), 256
-)
-"""Scans are often smaller than anything that the network was trained on: enlarged to this long side."""
 
 
 class Net(Protocol):
@@ -131,24 +127,6 @@ class _Heard:
     lines: int = 0
 
 
-@dataclass(slots=True)
-class Clock:
-    """Seconds per stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    last: float = field(default_factory=time.perf_counter)
-
-    def go_on(self) -> None:
-        """Count nothing of what was since the last lap."""
-        self.last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """Count the time since the last lap as ``stage``."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.last
-        self.last = now
-
-
 class Engine:
     """One network, ready to answer frames of any domain."""
 
@@ -168,6 +146,7 @@ class Engine:
         device: str = "auto",
         precision: str = Precision.AUTO,
         budget: float | None = None,
+        side: int | None = None,
         tile: int | None = None,
         overlap: int | None = None,
         threads: int | None = None,
@@ -178,9 +157,9 @@ class Engine:
     ) -> Self:
         """Read weights (None: the ones that are installed) and make ready.
 
-        ``budget`` None is the one that the weights were made for. UsageError for a device, precision or
-        size that cannot be, and for a ``runtime`` that is not installed; WeightsError for weights that are
-        missing or foreign.
+        ``budget`` and ``side`` None are those that the weights were made for. UsageError for a device,
+        precision or size that cannot be, and for a ``runtime`` that is not installed; WeightsError for
+        weights that are missing or foreign.
         """
         chosen, dtype = _chosen(device, precision, runtime)
         path = resolve(weights)
@@ -193,7 +172,7 @@ class Engine:
             device=chosen,
             autocast=dtype,
             budget=spec.budget if budget is None else budget,
-            side=spec.side_px,
+            side=spec.side_px if side is None else side,
             tile=tile,
             overlap=min(OVERLAP_PX, (tile or TILE_PX) // 8) if overlap is None else overlap,
             attention=attention,
@@ -291,7 +270,7 @@ class Engine:
 
     def _shown(self, frame: Frame) -> tuple[Fit, NetInput]:
         """The whole picture as the network sees it, at its working side."""
-        fit = plan_fit(frame.shape, side=self._options.side, least=_LEAST_SIDE.get(frame.modality, 1))
+        fit = look_fit(frame.shape, frame.modality, self._options.side)
         pixels, known = unit_rgb(frame, None)
         image, valid = _fitted(torch.from_numpy(pixels), torch.from_numpy(known), fit)
         return fit, self._input(frame, image[None], valid[None], [(0, 0)], fit, [log_pitch(frame, fit)])

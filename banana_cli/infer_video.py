@@ -24,8 +24,9 @@ from torch import Tensor
 from banana_cli.ahead import Begun
 from banana_cli.attention import CELL_PX, of_picture
 from banana_cli.classes import TABLE_OF
+from banana_cli.clock import Clock
 from banana_cli.fit import Fit
-from banana_cli.infer import Clock, Engine, EngineOptions, Net, attention_of, levels_of
+from banana_cli.infer import Engine, EngineOptions, Net, attention_of, levels_of
 from banana_cli.infer_asked import asked
 from banana_cli.infer_decode import Meaning, decode, meaning_of
 from banana_cli.layers import values_of, with_values

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from banana_cli.infer import Clock, attention_of
+from banana_cli.clock import Clock
+from banana_cli.infer import attention_of
 from banana_cli.infer_asked import asked, heads_of
 from banana_cli.infer_decode import decode, meaning_of
 from banana_cli.infer_video import VideoEngine

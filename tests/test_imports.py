@@ -19,6 +19,7 @@ LEVEL = {
     "types": 0,
     "errors": 0,
     "heap": 0,
+    "clock": 0,
     "events": 1,
     "options": 1,
     "classes": 1,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from banana_cli import sidecar, weights_index
-from banana_cli.cli.options import AsJson
+from banana_cli.cli.optionlist import AsJson
 
 _EPILOG = "Weights are looked for in this order: --weights, BANANA_WEIGHTS, the installed ones."
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Which model.")]

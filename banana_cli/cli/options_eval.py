@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from banana_cli.cli.options import TalkArgs, option
+from banana_cli.cli.optionlist import option
+from banana_cli.cli.options import TalkArgs
 
 _JUDGE = "Judging"
 

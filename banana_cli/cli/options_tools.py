@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from banana_cli.cli.options import (
+from banana_cli.cli.optionlist import (
     MODEL,
     OUT,
     RUN,
@@ -20,10 +20,10 @@ from banana_cli.cli.options import (
     Overwrite,
     PrecisionOf,
     RuntimeOf,
-    TalkArgs,
     Weights,
     option,
 )
+from banana_cli.cli.options import TalkArgs
 from banana_cli.cli.options_eval import JudgedClasses
 from banana_cli.options import ExportFormat, Precision, Runtime
 from banana_cli.types import Modality

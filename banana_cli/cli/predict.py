@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import typer
 
-from banana_cli.cli.options import RunArgs, Task, command
+from banana_cli.cli.optionlist import Task
+from banana_cli.cli.options import RunArgs, command
 from banana_cli.cli.reading import explicit_reading, explicit_writing, split, wanted_classes
 from banana_cli.cli.run import Order, execute, world_of
 from banana_cli.errors import UsageError

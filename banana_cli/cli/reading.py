@@ -104,6 +104,7 @@ def _refuse_values(args: InputArgs) -> None:
             ("--budget", args.budget, lambda v: 0 < v <= 1, "above 0 and at most 1"),
             ("--jobs", args.jobs, lambda v: v >= 1, "1 or more"),
             ("--max-failures", args.max_failures, lambda v: v >= 1, "1 or more"),
+            ("--side", args.side, lambda v: 64 <= v <= 3840, "from 64 to 3840 pixels"),
             ("--tile", args.tile, lambda v: v >= 32, "32 or more pixels"),
             ("--min-zoom", args.min_zoom, lambda v: 0 <= v <= 24, "from 0 to 24"),
             (

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import typer
 
-from banana_cli.cli.options import Task, TileArgs, command
+from banana_cli.cli.optionlist import Task
+from banana_cli.cli.options import TileArgs, command
 from banana_cli.cli.predict import layers_of
 from banana_cli.cli.reading import explicit_reading, explicit_writing, split, wanted_classes
 from banana_cli.cli.run import Order, execute, world_of
@@ -26,6 +27,7 @@ ELSEWHERE = frozenset(
         "bonnet",
         "focal",
         "fov",
+        "side",
         "window",
         "view",
         "surface",

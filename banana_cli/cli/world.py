@@ -27,6 +27,7 @@ class EngineOptions:
     budget: float | None = None
     seed: int = 0
     threads: int | None = None
+    side: int | None = None
     tile: int | None = None
     overlap: int | None = None
     attention: bool = False
@@ -79,6 +80,7 @@ def load_engine(options: EngineOptions) -> Predictor:
         budget=options.budget,
         seed=options.seed,
         threads=options.threads,
+        side=options.side,
         tile=options.tile,
         overlap=options.overlap,
         attention=options.attention,

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from banana_cli.classes import TABLE_OF, TABLES, thing_ids
 from banana_cli.model.blocks import Block, ConvBN, Res, one_by_one
+from banana_cli.model.cells import Expand, Fine
 from banana_cli.model.folded import FoldedBlock
 from banana_cli.model.queries import Queries, QueryBank, pixels_of, queries_of
 from banana_cli.model.strips import STRIP_PX, strips, whole_like
@@ -183,33 +184,6 @@ class Router(nn.Module):
         return out
 
 
-class Expand(nn.Module):
-    """Gives every token back to its cells: a token of 16 or 32 px has its own rows for 4 or 16 cells,
-    so value and slope inside a coarse cell survive."""
-
-    def __init__(self, width: int, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.by_level = nn.ModuleList(nn.Linear(width, n * channels) for n in (1, 4, 16))
-        self.channels = channels
-
-    def forward(self, x_BND: Tensor, tree: Tree, cells_B8: Tensor) -> Tensor:
-        """(B, N, D) tokens and the (n8,) curve place of each raster cell -> (B, n8, C) in raster order."""
-        B, N, D = x_BND.shape
-        flat: Tensor = self.norm(x_BND).reshape(B * N, D)
-        rows = [
-            layer(flat.index_select(0, flat_rows(pick, N))).view(B, -1, self.channels)
-            for layer, pick in zip(self.by_level, tree.level, strict=True)
-        ]
-        bank = torch.cat(rows, 1)
-        own = tree.own_row.index_select(1, cells_B8)
-        return (
-            bank.reshape(-1, self.channels)
-            .index_select(0, flat_rows(own, bank.shape[1]))
-            .view(B, -1, self.channels)
-        )
-
-
 def _whole(read: Mapping[str, Tensor], maps: Tensor, depth: Tensor | None) -> Tensor:
     """All heads in the piece of memory in which they were read, with the final depth."""
     if depth is not None:
@@ -250,7 +224,7 @@ class BananaNet(nn.Module):
         self.position = nn.Linear(16, spec.width)
         self.registers = nn.Parameter(torch.randn(spec.registers, spec.width) * 0.02)
         self.blocks = nn.ModuleList(Block(spec, i) for i in range(spec.depth))
-        self.expand = Expand(spec.width, c8)
+        self.expand, self.fine = Expand(spec.width, c8), Fine(spec.width, c4)
         self.merge8, self.down4 = Res(c8), nn.Conv2d(c8, c4, 1)
         self.merge4 = nn.Sequential(Res(c4), Res(c4))
         # (embed, 16 sub-pixels, C4): pixel embedding of each of the 4x4 pixels of a stride-4 cell.
@@ -302,12 +276,13 @@ class BananaNet(nn.Module):
         prompt = self.prompt(inp)
         f4, f8 = self._stem(inp, prompt)
         score = self.router(f8)
-        tokens, tree = self._tokens(f8, self._gain(score, inp, plan, routing), plan, prompt)
-        registers = tokens[:, : self.spec.registers]
-        up = self._unpool(tokens[:, self.spec.registers : self.spec.registers + plan.count], tree, plan.grid)
+        with torch.no_grad():
+            tree = build_tree(self._gain(score, inp, plan, routing), plan)
+        x = self._trunk(self._tokens(f4, f8, tree, plan, prompt))
+        up, told = self._unpool(x[:, self.spec.registers : self.spec.registers + plan.count], tree, grid)
         return Features(
-            f4=self._decode(f4, f8, up),
-            registers=registers,
+            f4=self._decode(f4 + told, f8, up),
+            registers=x[:, : self.spec.registers],
             score=score,
             kept=plan.kept,
             own_row=tree.own_row,
@@ -409,13 +384,11 @@ class BananaNet(nn.Module):
         # Padding and nodata never deserve small tokens.
         return (gain * F.avg_pool2d(inp.valid.float(), 8).flatten(1)).index_select(1, order)
 
-    def _tokens(self, f8: Tensor, gain: Tensor, plan: TokenPlan, prompt: Tensor) -> tuple[Tensor, Tree]:
-        with torch.no_grad():
-            tree = build_tree(gain, plan)
+    def _tokens(self, f4: Tensor, f8: Tensor, tree: Tree, plan: TokenPlan, prompt: Tensor) -> Tensor:
         where = grid_maps(plan.grid, f8.device).centre[tree.row]
-        tokens = self.embed(self._picked(f8, tree, plan)) + self.level(where[..., 2].long())
-        tokens = tokens + self.position(fourier(where[..., :2])) + prompt[:, None, -self.spec.width :]
-        return self._trunk(tokens), tree
+        tokens = self.embed(self._picked(f8, tree, plan)) + self.fine.read(f4, tree, plan)
+        tokens = tokens + self.level(where[..., 2].long()) + self.position(fourier(where[..., :2]))
+        return cast(Tensor, tokens + prompt[:, None, -self.spec.width :])
 
     def _picked(self, f8: Tensor, tree: Tree, plan: TokenPlan) -> Tensor:
         """(B, N, C8): what each token is made of."""
@@ -442,11 +415,13 @@ class BananaNet(nn.Module):
             x = block(x, self.spec.registers)
         return x
 
-    def _unpool(self, tokens: Tensor, tree: Tree, grid: Grid) -> Tensor:
-        rows = self.expand(tokens, tree, grid_maps(grid, tokens.device).curve8)
+    def _unpool(self, tokens: Tensor, tree: Tree, grid: Grid) -> tuple[Tensor, Tensor]:
+        """What tokens give to the cells at stride 8, and at stride 4."""
+        normed, order = self.expand.norm(tokens), grid_maps(grid, tokens.device).curve8
+        rows = self.expand(normed, tree, order)
         # Rows are already in the order of channels_last memory.
         cells: Tensor = rows.view(rows.shape[0], grid.rows * 4, grid.cols * 4, -1).permute(0, 3, 1, 2)
-        return cells
+        return cells, self.fine.write(normed, tree, grid, order)
 
     def _decode(self, f4: Tensor, f8: Tensor, up: Tensor) -> Tensor:
         """(B, C4, H/4, W/4) of the stem's two and of the cells' tokens."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from banana_cli.tracking.course import Course, size_of
-from banana_cli.tracking.regions import I64, hidden_sides, mean_colours, sides_of
+from banana_cli.tracking.regions import I64, hidden_sides, shades, sides_of
 from banana_cli.types import F32, F64, U16, Bool
 
 LEAST_IOU: Final = 0.15
@@ -19,16 +19,18 @@ _STRANGE: Final = 0.35
 _NEAR, _FAR = 0.4, 0.6
 """How far from where it should be a side may turn up, in sizes of the box, and what a second adds."""
 _LEAST_SURE: Final = 0.3  # what a box is worth less of which no side is seen
-_OTHER_COLOUR, _MOST_COLOUR = 120.0, 0.6
-"""The difference in levels of 255 that rules a thing out, and the most that one may count."""
+_OTHER_COLOUR, _OTHER_SPREAD, _MOST_COLOUR = 240.0, 1.5, 0.6
+"""The difference in levels of 255 that rules a thing out; what it counts to share none; the most of both."""
 _INSIDE: Final = 0.5  # what a side counts that lies within: something may still cover the rest
 _OUTWARD: Final = np.array([-1.0, -1.0, 1.0, 1.0])
+MOST_UNLIKE: Final = 0.3
+"""A piece whose colours speak against a thing by more is no part of it."""
 Pairs = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """Boxes: ``sides`` (m, 4) left, top, right, bottom, which of them are ``hidden`` (m, 4), mean colours."""
+    """Boxes: ``sides`` (m, 4) left, top, right, bottom, which of them are ``hidden`` (m, 4), their ``shades``."""
 
     sides: F64
     hidden: Bool
@@ -38,7 +40,7 @@ class Seen:
     def of(cls, ids: U16, count: int, picture: F32) -> Seen:
         """The regions 1..n of a ``picture`` (h, w, C); NaN without a pixel."""
         sides = sides_of(ids, count)
-        return cls(sides, hidden_sides(ids, sides), mean_colours(ids, count, picture))
+        return cls(sides, hidden_sides(ids, sides), shades(ids, count, picture))
 
     def some(self, which: list[int]) -> Seen:
         """Those of these places."""
@@ -64,8 +66,14 @@ def other_colour(colours: Sequence[F64], seen: Seen) -> F64:
     """(n, m) how much the colours of things and regions speak against each other, 0 for not at all."""
     if not len(colours):
         return np.zeros((0, len(seen.sides)))
-    gap = np.linalg.norm(np.stack(colours)[:, None] - seen.colours[None], axis=-1)
-    against: F64 = np.minimum(gap / _OTHER_COLOUR, _MOST_COLOUR)
+    return unlike(np.stack(colours)[:, None], seen.colours[None])
+
+
+def unlike(ours: F64, theirs: F64) -> F64:
+    """(...) how much ``shades`` (..., S) speak against being of one thing, from 0 to ``_MOST_COLOUR``."""
+    gap = np.linalg.norm(ours[..., :3] - theirs[..., :3], axis=-1)
+    alike = np.sqrt(ours[..., 3:] * theirs[..., 3:]).sum(-1) / 3  # Bhattacharyya, 1 for equal spreads
+    against: F64 = np.minimum(gap / _OTHER_COLOUR + _OTHER_SPREAD * (1 - alike), _MOST_COLOUR)
     return against
 
 
@@ -74,7 +82,8 @@ def by_course(
 ) -> F64:
     """(n, m) how well seen regions fit where things should be now: 1 exactly there and so coloured, 0 not.
 
-    Sides that are hidden need only lie within the thing, and others had best not lie outside.
+    Sides that are hidden need only lie within the thing, and others had best not lie outside. What was not
+    seen for long may be in many places, so that each of them fits less.
     """
     if not courses or not len(seen.sides):
         return np.zeros((len(courses), len(seen.sides)))
@@ -87,4 +96,4 @@ def by_course(
     reach = _NEAR + _FAR * np.minimum(np.asarray(unseen_s), 1.0)[:, None]
     least = _LEAST_SURE * np.all(seen.hidden, axis=-1)[None]
     fit: F64 = np.where(kin, np.maximum(1 - off / reach - least - other_colour(colours, seen), 0.0), 0.0)
-    return fit
+    return fit * _NEAR / reach

@@ -35,6 +35,7 @@ _RIPE_S: Final = 0.3  # how old one must be to be told apart within a region
 _MOST_VOTES: Final = 20.0
 _PARTED_S: Final = 0.8  # how long one in several pieces stays one
 _MORE: Final = 1.2  # how much larger they may be than it was in one piece
+_LOST_PX: Final = 0.5  # of another region, which a thing that it is said to be a part of must have lost
 _NEW_COLOUR: Final = 0.2  # how much of a look enters the colour that is remembered
 _GHOST_IOU: Final = 0.5  # what is left of the place of a thing that is not seen says little of it
 _NOBODY: Final = -1
@@ -167,8 +168,7 @@ class Tracker:
         if warped is None:
             warped = np.zeros_like(look.ids)
         self._share_out(look, warped)
-        self._match(look, warped)
-        self._begin(look, sure=first)
+        self._begin(look, self._match(look, warped), sure=first)
         self._know_again(self._look(look, flow))
         told = self._told(found, look)
         self._keep(look, warped)
@@ -237,13 +237,30 @@ class Tracker:
         kin = self._are_kin(list(range(len(self.things))), look.classes)
         held = (shared >= 0.6 * before[:, None]) & (shared >= 0.08 * area[None]) & (shared >= 8)
         held &= ripe[:, None] & kin
+        was = self._was(look.ids.shape)
         for region in np.flatnonzero(held.sum(0) > 1):
+            inside = np.where(look.ids == region + 1, warped, 0).astype(np.uint16)
+            members = self._alike(np.flatnonzero(held[:, region]), inside, look.picture)
+            mine = was[members]
+            if len(mine) < 2 or area[region] < mine.max() + _LOST_PX * (mine.sum() - mine.max()):
+                continue  # as large as one of them: the others are behind it
             numbers = np.zeros(len(self.things) + 1, np.uint16)
-            members = np.flatnonzero(held[:, region])
             numbers[members + 1] = np.arange(1, len(members) + 1)
             look.part(int(region), numbers[warped])
 
-    def _match(self, look: _Look, warped: U16) -> None:
+    def _alike(self, things: regions.I64, places: U16, picture: F32) -> regions.I64:
+        """Those that look as the ``picture`` does at their ``places``."""
+        shades = regions.shades(places, len(self.things), picture)[things]
+        known = np.stack([self.things[i].colour for i in things])
+        return things[match.unlike(known, shades) <= match.MOST_UNLIKE]
+
+    def _was(self, grid: tuple[int, ...]) -> regions.I64:
+        """(n,) pixels of the things in the last frame."""
+        if self.before is None:
+            return np.zeros(len(self.things), np.int64)
+        return regions.areas(regions.resampled(self.before, (grid[0], grid[1])), len(self.things))
+
+    def _match(self, look: _Look, warped: U16) -> match.Seen:
         """Find the owners of regions: by overlap, by course, and as parts of a thing that has one."""
         shared = regions.table(warped, look.ids, (len(self.things), len(look)))
         before, area = regions.areas(warped, len(self.things)), regions.areas(look.ids, len(look))
@@ -257,7 +274,8 @@ class Tracker:
             self._pair(look, fit, look.free(sure=sure), match.LEAST_IOU)
             free = [k for k in look.free(sure=sure) if area[k]]
             self._pair(look, self._course_fit(look, free, seen), free, 0.0)
-        self._join(look, shared, area, seen.sides)
+        self._join(look, shared, area, seen)
+        return seen
 
     def _lost(self) -> F64:
         """(n, 1) 1 for things that were not seen in the last frame, 0 for others."""
@@ -281,15 +299,18 @@ class Tracker:
         fit[:, free] = match.by_course(courses, colours, unseen, seen.some(free), kin)
         return fit
 
-    def _join(self, look: _Look, shared: regions.I64, area: regions.I64, boxes: F64) -> None:
+    def _join(self, look: _Look, shared: regions.I64, area: regions.I64, seen: match.Seen) -> None:
         """Regions that mostly come from a thing which has an owner's region nearby belong to it too."""
+        was = self._was(look.ids.shape)
         for k in look.free():
             if not len(self.things) or not area[k]:
                 continue
             thing = int(shared[:, k].argmax())
             main = [j for j, owner in enumerate(look.owner) if owner == thing]
             of_it = shared[thing, k] >= 0.5 * area[k] and self._was_whole(thing, area[[*main, k]].sum())
-            if main and of_it and _near(boxes[k], boxes[main[0]]):
+            lost = was[thing] - area[main].sum() >= _LOST_PX * area[k]
+            alike = match.unlike(self.things[thing].colour, seen.colours[k]) <= match.MOST_UNLIKE
+            if main and of_it and lost and alike and _near(seen.sides[k], seen.sides[main[0]]):
                 look.owner[k] = thing
 
     def _was_whole(self, thing: int, area: int) -> bool:
@@ -298,9 +319,9 @@ class Tracker:
         lately = (self.time_s or 0.0) - known.whole_s <= _PARTED_S
         return lately and area <= _MORE * known.whole_px
 
-    def _begin(self, look: _Look, *, sure: bool) -> None:
+    def _begin(self, look: _Look, seen: match.Seen, *, sure: bool) -> None:
         """Regions of nobody are new things; ``sure``: they have their numbers at once."""
-        seen, now = match.Seen.of(look.ids, len(look), look.picture), self.time_s or 0.0
+        now = self.time_s or 0.0
         for k in look.free(sure=True):
             if not np.isfinite(seen.sides[k]).all():
                 continue
@@ -328,7 +349,8 @@ class Tracker:
                     thing.whole_px = max(float(area[i]), thing.whole_px * bool(hidden.any()))
                     thing.whole_s = now
                 thing.course.look(seen.sides[i], hidden)
-                thing.colour = thing.colour + _NEW_COLOUR * (seen.colours[i] - thing.colour)
+                new = _NEW_COLOUR * min(1.0, float(area[i]) / max(1.0, thing.whole_px))
+                thing.colour = thing.colour + new * (seen.colours[i] - thing.colour)
                 thing.hits, thing.seen_s = thing.hits + 1, now
                 for k in mine:
                     thing.votes(look.classes[k], look.scores[k] / len(mine))

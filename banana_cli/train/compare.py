@@ -30,7 +30,7 @@ from banana_cli.model.net import Phase
 from banana_cli.train.augment import AugmentOptions
 from banana_cli.train.cache import open_cache
 from banana_cli.train.compare_arms import ARMS, Ours, Public, build
-from banana_cli.train.compare_cost import cost
+from banana_cli.train.compare_cost import Cost, side_by_side
 from banana_cli.train.compare_data import Crops, Judged, picture
 from banana_cli.train.losses import router_term, segment_terms
 from banana_cli.train.mixture import Mixture
@@ -42,6 +42,7 @@ from banana_cli.types import Json, Modality
 THIN = ("pole", "traffic sign and light", "person and rider", "cone or barrier")
 _SHARES = {"world/street": 0.6, Pack.STREET.value: 0.4}
 _RUNS = "runs.jsonl"
+_COSTS = "costs.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +130,8 @@ def run_arm(arm: str, seed: int, crops: Crops, plan: Plan, judged: Sequence[Judg
     last = train(net, crops, plan, seed)
     line: dict[str, Json] = {"arm": arm, "seed": seed, "plan": asdict(plan), "train_loss": round(last, 4)}
     line["train_cpu_s"] = round(time.process_time() - began, 1)
-    net.eval()
     for source in judged:
         line[source.name] = {k: round(v, 4) for k, v in judge(net, source).items()}
-    line["cost"] = dict(cost(net, picture(512).inputs))
     return line
 
 
@@ -144,7 +143,22 @@ def read_runs(folder: Path) -> list[dict[str, Json]]:
     return [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()]
 
 
-def table(runs: Iterable[Mapping[str, Any]]) -> str:
+def costs_of(folder: Path, runs: Sequence[Mapping[str, Any]]) -> dict[str, Cost]:
+    """What all arms of a folder cost at 512 x 512: timed together, and kept there until an arm is added."""
+    file, arms = folder / _COSTS, sorted({run["arm"] for run in runs})
+    if file.exists():
+        known = {arm: Cost(**facts) for arm, facts in json.loads(file.read_text(encoding="utf-8")).items()}
+        if sorted(known) == arms:
+            return known
+    torch.set_num_threads(1)
+    plan = Plan(**runs[0]["plan"]) if runs else Plan()
+    found = side_by_side({a: build(a, plan.preset, plan.budget) for a in arms}, picture(512).inputs)
+    text = json.dumps({arm: asdict(cost) for arm, cost in found.items()}, indent=1)
+    file.write_text(text, encoding="utf-8")
+    return found
+
+
+def table(runs: Iterable[Mapping[str, Any]], costs: Mapping[str, Cost]) -> str:
     """Arms as rows: mean and spread (standard deviation over seeds) of each measure, best mean first."""
     by_arm: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for run in runs:
@@ -152,16 +166,19 @@ def table(runs: Iterable[Mapping[str, Any]]) -> str:
     sources = sorted({k for line in by_arm.values() for k in line[0] if k.startswith(("world", "real"))})
     columns = [(s, m) for s in sources for m in ("miou", "thin", "loss")]
     titles = [f"{s} {m}" for s, m in columns]
-    head = ["arm", "seeds", *titles, "parameters", "CPU ms", "MB", "training CPU s"]
+    head = ["arm", "seeds", *titles, "parameters", "GMAC", "CPU ms", "MB", "training CPU s"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     order = sorted(by_arm, key=lambda a: -statistics.fmean(r[sources[0]]["miou"] for r in by_arm[a]))
     for arm in order:
         mine = by_arm[arm]
         cells = [_spread([r[s][m] for r in mine]) for s, m in columns]
-        costs = [f"{min(r['cost'][k] for r in mine):.4g}" for k in ("cpu_ms", "peak_mb")]
-        size = f"{mine[0]['cost']['parameters'] / 1e6:.2f} M"
+        cost = costs[arm]
+        size = [
+            f"{cost.parameters / 1e6:.2f} M",
+            *(f"{v:.4g}" for v in (cost.gmacs, cost.cpu_ms, cost.peak_mb)),
+        ]
         spent = f"{statistics.fmean(r['train_cpu_s'] for r in mine):.0f}"
-        lines.append("| " + " | ".join([arm, str(len(mine)), *cells, size, *costs, spent]) + " |")
+        lines.append("| " + " | ".join([arm, str(len(mine)), *cells, *size, spent]) + " |")
     return "\n".join(lines)
 
 
@@ -222,7 +239,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = parse(argv)
     if not asked.table:
         _fill(asked, Plan(**{f.name: getattr(asked, f.name) for f in fields(Plan)}))
-    sys.stdout.write(table(read_runs(asked.out)) + "\n")
+    runs = read_runs(asked.out)
+    sys.stdout.write(table(runs, costs_of(asked.out, runs)) + "\n")
 
 
 def _fill(asked: argparse.Namespace, plan: Plan) -> None:

@@ -37,7 +37,9 @@ def test_one_input_three_layers_one_pass(here: Path) -> None:
 
 def test_sidecar_says_all(here: Path) -> None:
     put(here / "drive.clip")
-    assert banana(Fakes(), "segment", "drive.clip", "--budget", "0.5") == 0
+    fakes = Fakes()
+    assert banana(fakes, "segment", "drive.clip", "--budget", "0.5", "--side", "1024") == 0
+    assert fakes.loaded[0].side == 1024
     facts = json.loads((here / "drive.masks.txt.json").read_text(), parse_constant=pytest.fail)
     assert facts["schema"] == "banana-output-1" and facts["complete"] is True
     assert facts["input"] == {"name": "drive.clip", "files": 1, "bytes": 10}
@@ -45,7 +47,8 @@ def test_sidecar_says_all(here: Path) -> None:
     assert facts["geometry"] == {"pitch_m": 2.0, "skew": None}
     assert facts["model"]["weights_sha256"] == "0" * 64
     assert facts["tokens_kept"] == 0.5 and facts["frames_done"] == 3 and facts["frames_failed"] == 0
-    assert facts["options"]["budget"] == 0.5 and facts["notes"] == {"focal": "guessed"}
+    assert facts["options"]["budget"] == 0.5 and facts["options"]["side"] == 1024
+    assert facts["notes"] == {"focal": "guessed"}
     assert facts["classes"]["classes"][0] == {"id": 0, "name": "road", "rgb": [128, 64, 128]}
     assert set(facts["seconds"]) == {"decode", "load", "infer", "infer.model", "encode"}
     assert str(here) not in (here / "drive.masks.txt.json").read_text()
@@ -298,6 +301,7 @@ def test_a_layer_that_an_input_cannot_give(here: Path) -> None:
         (("--budget", "0"), "--budget"),
         (("--budget", "nan"), "--budget"),
         (("--budget", "much"), ""),
+        (("--side", "4000"), "--side"),
         (("--device", "toaster"), "--device"),
         (("--precision", "fp7"), ""),
         (("--vid-stride", "0"), "--vid-stride"),

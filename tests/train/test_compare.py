@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +13,12 @@ import torch
 from banana_cli.classes import STREET
 from banana_cli.errors import UsageError
 from banana_cli.model.net import BananaNet, Phase, Routing
-from banana_cli.model.tokens import Grid, TokenPlan, build_tree
 from banana_cli.train import compare
 from banana_cli.train.batch import collate
-from banana_cli.train.compare import Plan, judge, run_arm, table, train
+from banana_cli.train.compare import Plan, costs_of, judge, run_arm, table, train
 from banana_cli.train.compare_arms import PUBLIC, Answer, Ours, build
+from banana_cli.train.compare_cost import side_by_side
 from banana_cli.train.compare_data import Crops, Judged, picture, whole
-from banana_cli.train.compare_fine import FineNet
 from banana_cli.train.example import Example
 from banana_cli.train.packs import Record
 from banana_cli.train.worldset import table_sets
@@ -115,44 +115,27 @@ def test_a_perfect_arm_has_an_miou_of_one() -> None:
 
 
 def test_a_run_is_one_line_and_the_table_tells_the_spread(
-    crops: Crops, monkeypatch: pytest.MonkeyPatch
+    crops: Crops, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(compare, "build", lambda *_: tiny())
     judged = [Judged(name="world", records=[record(64, 128)])]
     lines = [json.loads(json.dumps(run_arm("learned", seed, crops, PLAN, judged))) for seed in (1, 2)]
     assert lines[0]["plan"]["steps"] == PLAN.steps
-    row = table(lines).splitlines()[-1]
+    costs = costs_of(tmp_path, lines)
+    row = table(lines, costs).splitlines()[-1]
     assert row.startswith("| learned | 2 |")
     assert "±" in row
+    monkeypatch.setattr(compare, "side_by_side", None)
+    assert costs_of(tmp_path, lines) == costs  # not timed again
 
 
-@pytest.mark.parametrize("routing", [Routing.LEARNED, Routing.UNIFORM])
-def test_fine_tokens_that_say_nothing_leave_the_network_as_it_was(routing: Routing) -> None:
-    torch.manual_seed(1)
-    fine, plain = FineNet(TINY).eval(), BananaNet(TINY, things=False).eval()
-    plain.load_state_dict(fine.state_dict(), strict=False)
-    for layer in (*fine.fine_in, *fine.fine_out):
-        torch.nn.init.zeros_(layer.weight)
-    inp = picture(64).inputs
-    assert torch.equal(fine.features(inp, 1.0, routing).f4, plain.features(inp, 1.0, routing).f4)
-
-
-@pytest.mark.parametrize("level", [0, 1])
-def test_a_fine_token_writes_where_it_has_read(level: int) -> None:
-    """Tokens that hand on what they saw put each cell of 4 px back in its place."""
-    net = FineNet(TINY)
-    grid = Grid(2, 3)
-    plan = TokenPlan(grid, grid.n32, 4 * grid.n32) if level == 0 else TokenPlan(grid, grid.n32, 0)
-    tree = build_tree(torch.rand(2, grid.n8), plan)
-    width, c4 = TINY.width, TINY.stem[1]
-    net.expand.norm = torch.nn.Identity()
-    for layer in (net.fine_in[level], net.fine_out[level]):
-        torch.nn.init.eye_(layer.weight)
-    assert net.fine_in[level].weight.shape == (width, 4 ** (level + 1) * c4)
-    f4 = torch.zeros(2, c4, 16, 24)
-    f4[:, 0] = torch.rand(2, 16, 24)  # one channel: its cells land in different places of the token
-    back = net._told(net._seen(f4, tree, plan), tree, plan)
-    assert torch.equal(back[:, 0], f4[:, 0])
+def test_products_are_counted_and_more_tokens_cost_more() -> None:
+    quarter, dense = tiny(), tiny()
+    dense.budget = 1.0
+    costs = side_by_side({"quarter": quarter, "dense": dense}, picture(128).inputs, turns=1)
+    assert costs["quarter"].parameters == costs["dense"].parameters
+    assert 0 < costs["quarter"].gmacs < costs["dense"].gmacs
+    assert all(min(cost.peak_mb, cost.cpu_ms) > 0 for cost in costs.values())
 
 
 def test_an_unknown_arm_is_refused() -> None:

@@ -82,8 +82,24 @@ def test_depth_and_normals_count_only_what_is_known() -> None:
     assert float(loss) == pytest.approx(math.log(2), abs=1e-5)
     assert float(edges) == pytest.approx(0.0, abs=1e-6)
     assert float(pixel[0, 4:].sum()) == 0.0
-    chord, _ = normal_terms(torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8), targets)
-    assert float(chord) == pytest.approx(math.sqrt(2), abs=1e-3)
+    up = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    square, distance = normal_terms(up, targets)
+    assert float(square) == pytest.approx(2.0, abs=1e-5)
+    assert float(distance[0, :4].mean()) == pytest.approx(math.sqrt(2), abs=1e-3)
+
+
+def test_walls_left_and_right_are_told_apart_from_the_start() -> None:
+    """Two walls and a front, and a faint sign of the side: what is said must lean to it, at any length."""
+    targets = make_targets(torch.zeros(1, 8, 9).long(), ((0,),), Modality.STREET)
+    walls = torch.tensor([[0.95, 0, -0.3], [-0.95, 0, -0.3], [0, 0, -1]]).repeat_interleave(3, 0)
+    targets.normals[0] = walls.T[:, None]
+    side = torch.tensor([1.0] * 3 + [-1.0] * 3 + [0.0] * 3)
+    for length in (1.0, 9.0):
+        lean = torch.zeros((), requires_grad=True)
+        flat = torch.zeros(9)
+        said = torch.stack([lean * side, flat, flat - 0.6 * length]).view(1, 3, 1, 9).expand(1, 3, 8, 9)
+        normal_terms(said, targets)[0].backward()
+        assert lean.grad is not None and float(lean.grad) == pytest.approx(-2 * 0.95 * 2 / 3, abs=1e-3)
 
 
 def test_heights_of_the_ground_are_not_asked_for() -> None:
