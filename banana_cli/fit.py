@@ -20,7 +20,8 @@ MULTIPLE = 32
 _LEAST_PX: Final = dict.fromkeys(
     (Modality.CT, Modality.MR, Modality.XRAY, Modality.ULTRASOUND, Modality.VISIBLE), 448
 )
-"""Chosen on training groups (weights/LOG.md): about the scale at which crops of scans were seen."""
+_SHARE: Final = {Modality.XRAY: 13 / 16, Modality.ULTRASOUND: 13 / 16}
+"""Of the side of a look. Both chosen on training groups (weights/LOG.md): as scans were seen in training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +75,12 @@ def plan_fit(
 
 
 def look_fit(shape: tuple[int, int], modality: Modality, side: int) -> Fit:
-    """The fit of a picture that is looked at whole at a long side of at most ``side`` pixels.
+    """The fit of a picture that is looked at whole; of a street the long side is at most ``side`` pixels.
 
     Scans are often smaller than anything that the network was trained on, and are enlarged.
     """
-    return plan_fit(shape, side=side, least=_LEAST_PX.get(modality, 1))
+    most = round(side * _SHARE.get(modality, 1.0))
+    return plan_fit(shape, side=most, least=_LEAST_PX.get(modality, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

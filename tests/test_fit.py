@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from banana_cli.fit import Fit, plan_fit, taps
-from banana_cli.types import ShapeError
+from banana_cli.fit import Fit, look_fit, plan_fit, taps
+from banana_cli.types import Modality, ShapeError
 
 SIDES = st.integers(1, 5000)
 
@@ -61,3 +61,25 @@ def test_taps_interpolate_a_ramp_exactly_at_centres(inner: int, extra: int, data
 def test_without_scaling_taps_are_the_identity(size: int) -> None:
     t = taps(inner=size, source=size)
     assert np.array_equal(t.low, np.arange(size)) and not t.weight.any()
+
+
+@pytest.mark.parametrize(
+    ("modality", "shape", "inner"),
+    [
+        (Modality.STREET, (406, 722), (288, 512)),
+        (Modality.STREET, (100, 200), (100, 200)),
+        (Modality.MR, (128, 256), (224, 448)),
+        (Modality.CT, (512, 512), (512, 512)),
+        (Modality.XRAY, (640, 640), (416, 416)),
+        (Modality.ULTRASOUND, (200, 320), (260, 416)),
+    ],
+)
+def test_looks_have_the_scale_of_training(
+    modality: Modality, shape: tuple[int, int], inner: tuple[int, int]
+) -> None:
+    assert look_fit(shape, modality, 512).inner == inner
+
+
+def test_a_wider_look_is_wider_for_all() -> None:
+    assert look_fit((2160, 3840), Modality.STREET, 3840).inner == (2160, 3840)
+    assert look_fit((2000, 2000), Modality.XRAY, 1024).inner == (832, 832)

@@ -286,8 +286,8 @@ def test_depth_says_what_it_is(modality: Modality, unit: Unit, kind: DepthKind, 
     frame = frame_of(np.full((1, 40, 40), 0.8), modality, camera=Camera(size=pitch))
     depth = Engine(net, FACTS, EngineOptions()).predict(frame, DEPTH).get(Depth)
     assert (depth.unit, depth.depth_kind, depth.note) == (unit, kind, note)
-    enlarged = 1.0 if modality is Modality.AERIAL else 448 / 40  # the network's pixels are smaller
-    assert torch.allclose(net.seen[0].log_pitch.exp(), torch.tensor(1 / enlarged))
+    looked = {Modality.AERIAL: 40, Modality.XRAY: 416}.get(modality, 448)  # the network's pixels are smaller
+    assert torch.allclose(net.seen[0].log_pitch.exp(), torch.tensor(40 / looked))
 
 
 @pytest.mark.parametrize("modality", [Modality.CT, Modality.VISIBLE])

@@ -187,9 +187,9 @@ Side = Annotated[
     int | None,
     option(
         "--side",
-        text="Longest side at which a frame or scan is looked at, in pixels; a larger picture is scaled down"
-        " for the look, its outputs are not. Default: what the model was made for (nano: 512); for far and"
-        " thin things up to 3840.",
+        text="Longest side at which a frame or scan is looked at, in pixels (X-ray, ultrasound: 13/16 of it);"
+        " a larger picture is scaled down for the look, its outputs are not. Default: what the model was made"
+        " for (nano: 512); at most 3840.",
         panel=MODEL,
         metavar="PX",
     ),

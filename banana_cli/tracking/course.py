@@ -72,10 +72,11 @@ class Course:
             ]
         )
 
-    def unseen(self, seconds: float) -> None:
-        """Nothing was seen of it since ``ahead``: opposite sides come to move alike."""
+    def unseen(self, seconds: float, hidden: Bool | None = None) -> None:
+        """Nothing was seen of ``hidden`` sides (None: of all) since ``ahead``: they come to move as those opposite."""
         way = np.tile((self.rate[:2] + self.rate[2:]) / 2, 2)
-        self.rate = way + (self.rate - way) * np.exp(-seconds / _SWELL_S)
+        alike = way + (self.rate - way) * np.exp(-seconds / _SWELL_S)
+        self.rate = alike if hidden is None else np.where(hidden | np.roll(hidden, 2), alike, self.rate)
 
     def carry(self, way: F64, seconds: float, seen: float = 1.0) -> None:
         """Take in how far the flow moved each side (4,) in the last ``seconds``; NaN: it does not tell.

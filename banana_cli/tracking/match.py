@@ -19,6 +19,7 @@ _STRANGE: Final = 0.35
 _NEAR, _FAR = 0.4, 0.6
 """How far from where it should be a side may turn up, in sizes of the box, and what a second adds."""
 _LEAST_SURE: Final = 0.3  # what a box is worth less of which no side is seen
+_SLIVER: Final = 0.4  # what it is worth less if nearly all of it is hidden: a sliver fits many things
 _OTHER_COLOUR, _OTHER_SPREAD, _MOST_COLOUR = 240.0, 1.5, 0.6
 """The difference in levels of 255 that rules a thing out; what it counts to share none; the most of both."""
 _INSIDE: Final = 0.5  # what a side counts that lies within: something may still cover the rest
@@ -94,6 +95,13 @@ def by_course(
     inside = np.where(seen.hidden[None], 0.0, _INSIDE * np.maximum(-off * _OUTWARD, 0))
     off = np.maximum(outside, inside).max(-1) / size
     reach = _NEAR + _FAR * np.minimum(np.asarray(unseen_s), 1.0)[:, None]
-    least = _LEAST_SURE * np.all(seen.hidden, axis=-1)[None]
-    fit: F64 = np.where(kin, np.maximum(1 - off / reach - least - other_colour(colours, seen), 0.0), 0.0)
+    unsure = _LEAST_SURE * np.all(seen.hidden, axis=-1)[None] + _SLIVER * _hidden_share(there, seen)
+    fit: F64 = np.where(kin, np.maximum(1 - off / reach - unsure - other_colour(colours, seen), 0.0), 0.0)
     return fit * _NEAR / reach
+
+
+def _hidden_share(there: F64, seen: Seen) -> F64:
+    """(n, m) of the boxes (n, 1, 4) how much is hidden if they are those that are seen; 0 where no side is."""
+    whole, part = (np.prod(np.maximum(s[..., 2:] - s[..., :2], 1), -1) for s in (there, seen.sides))
+    share: F64 = np.maximum(1 - part / whole, 0) * seen.hidden.any(-1)
+    return share

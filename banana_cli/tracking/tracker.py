@@ -349,6 +349,7 @@ class Tracker:
                     thing.whole_px = max(float(area[i]), thing.whole_px * bool(hidden.any()))
                     thing.whole_s = now
                 thing.course.look(seen.sides[i], hidden)
+                thing.course.unseen(self._step_s, hidden)
                 new = _NEW_COLOUR * min(1.0, float(area[i]) / max(1.0, thing.whole_px))
                 thing.colour = thing.colour + new * (seen.colours[i] - thing.colour)
                 thing.hits, thing.seen_s = thing.hits + 1, now
