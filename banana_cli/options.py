@@ -27,6 +27,7 @@ class Bonnet(StrEnum):
     """What becomes of the own car at the lower edge of a clip."""
 
     AUTO = "auto"
+    FIND = "find"
     KEEP = "keep"
 
 

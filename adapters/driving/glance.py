@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from banana_cli.adapter import Unreadable
+from banana_cli.growing import is_growing
 from banana_cli.types import U8, Frame
 
 from .bonnet import WIDTH, Bonnet, Search
@@ -76,9 +77,9 @@ def _pictures(info: VideoInfo, container: InputContainer) -> Iterator[U8]:
 
 
 def _places(info: VideoInfo) -> list[int | None]:
-    """Ticks from where to look; None: from where the clip begins."""
+    """Ticks from where to look; None: from where the clip begins, as in one that is still coming."""
     frames, rate = info.header_frames, info.average_rate
-    if not frames or not rate or info.start_pts is None or frames / rate <= _WHOLE_S:
+    if is_growing(info.path) or not frames or not rate or info.start_pts is None or frames / rate <= _WHOLE_S:
         return [None]
     ticks = frames / rate / info.time_base
     return [info.start_pts + round(ticks * k / _PLACES) for k in range(_PLACES)]

@@ -156,6 +156,7 @@ class ClipWriter:
         self._audio = AudioCopy(info)
         self._scaler = VideoReformatter()
         self._durations: dict[int, int] = {}
+        self._last: tuple[U8, av.VideoFrame] | None = None  # a picture and what the encoder gets of it
         self._told = _Told.from_json(state) if state else _Told()
         self._scale_ns = timestamp_scale_ns(info.time_base) if encoding.container == "matroska" else None
         self._encoder: av.VideoCodecContext | None = None
@@ -228,7 +229,10 @@ class ClipWriter:
                 raise OSError(exc.errno, exc.strerror) from exc
 
     def write(self, rgb: U8, frame: Frame) -> None:
-        """Add the picture (H, W, 3) with the time of ``frame``. OutputError if it cannot be written."""
+        """Add the picture (H, W, 3) with the time of ``frame``. OutputError if it cannot be written.
+
+        The very array of the last call is that picture again: it may not have been written into.
+        """
         pts, duration = frame_ticks(frame)
         duration = duration or self._usual_duration()
         told = self._told
@@ -239,7 +243,9 @@ class ClipWriter:
         told.count += 1
         told.repaired += bool(frame.provenance.extra.get("time_repaired"))
         self._durations[pts - told.origin] = duration
-        picture = self._picture(rgb)
+        if self._last is None or self._last[0] is not rgb:
+            self._last = rgb, self._picture(rgb)
+        picture = self._last[1]
         picture.pts = pts - told.origin
         picture.time_base = self._info.time_base
         if self._encoder is None:

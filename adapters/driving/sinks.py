@@ -56,6 +56,20 @@ def followed(info: SourceInfo, name: str) -> VideoInfo:
     return clip
 
 
+class _Shown:
+    """The picture of a layer; of the very last one again, as where nothing moved, the same again."""
+
+    def __init__(self, paint: Callable[[Layer], U8]) -> None:
+        self._paint = paint
+        self._last: tuple[Layer, U8] | None = None
+
+    def __call__(self, layer: Layer) -> U8:
+        """(H, W, 3); nobody may write into it."""
+        if self._last is None or self._last[0] is not layer:
+            self._last = layer, self._paint(layer)
+        return self._last[1]
+
+
 class _ViewSink:
     """Paints layers as the task does, for people to look at."""
 
@@ -64,6 +78,7 @@ class _ViewSink:
     ) -> None:
         self._view, self._writer, self._job = view, writer, job
         self._values = values or {}
+        self._colours = _Shown(lambda layer: job.tasks[job.layer].paint(layer, job.look))
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """Add one frame; a prediction without the layer is passed over."""
@@ -76,8 +91,7 @@ class _ViewSink:
             look = self._job.look
             self._values = {"kind": layer.depth_kind.value, "unit": layer.unit.value}
             self._values["range"] = [look.depth_near, look.depth_far]
-        colours = self._job.tasks[self._job.layer].paint(layer, self._job.look)
-        self._writer.write(show(self._view, frame, layer, colours), frame)
+        self._writer.write(show(self._view, frame, layer, self._colours(layer)), frame)
 
     def checkpoint(self) -> dict[str, Json]:
         """End a segment."""
@@ -135,12 +149,13 @@ class _ExactSink:
     def __init__(self, writer: ClipWriter, job: SinkJob, values: dict[str, Json] | None = None) -> None:
         self._writer, self._job = writer, job
         self._code = values or {}
+        self._coded = _Shown(self._encode)
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """Add one frame; a prediction without the layer is passed over."""
         layer = prediction.of(self._job.layer)
         if layer is not None:
-            self._writer.write(self._encode(layer), frame)
+            self._writer.write(self._coded(layer), frame)
 
     def _encode(self, layer: Layer) -> U8:
         if isinstance(layer, Mask):

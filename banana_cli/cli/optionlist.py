@@ -240,8 +240,9 @@ BonnetOf = Annotated[
     Bonnet,
     option(
         "--bonnet",
-        text="auto: the own car at the lower edge of a clip file is found and has no answer; keep: it is a"
-        " part of the picture.",
+        text="auto: the own car at the lower edge of a clip file is found and has no answer; find: through a"
+        " pipe too, whose first 24 seconds are awaited before the first answer; keep: it is a part of the"
+        " picture.",
         panel=_VIDEO,
     ),
 ]

@@ -78,8 +78,9 @@ def read_options(args: InputArgs, layers: frozenset[LayerKind]) -> ReadOptions:
 
 
 def _seeks_bonnet(args: InputArgs) -> bool:
-    """Not in what comes through a pipe: that is answered as it comes."""
-    return args.bonnet is Bonnet.AUTO and STDIN not in (args.inputs or ())
+    """Not in what comes through a pipe unless asked: that is answered as it comes."""
+    pipe = STDIN in (args.inputs or ())
+    return args.bonnet is Bonnet.FIND or (args.bonnet is Bonnet.AUTO and not pipe)
 
 
 def _raster(args: InputArgs) -> RasterOptions:

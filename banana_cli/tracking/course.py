@@ -24,6 +24,7 @@ _FIRST_RATE: Final = 1.5
 _WRONG_WAY: Final = 0.03
 """How far the flow is off, in sizes of the box a frame."""
 _LEAST_SEEN: Final = 0.05
+_NARROW_PX: Final = 16.0  # the flow of a thing that is not so wide is half that of what is around it
 _MOST_WRONG: Final = 3.0  # standard deviations beyond which the flow is that of something else
 _COVERED, _COVERED_PX = 0.06, 1.5
 """How far inside of where it must be a side may lie before something covers it: in sizes, in pixels."""
@@ -73,7 +74,7 @@ class Course:
         )
 
     def unseen(self, seconds: float, hidden: Bool | None = None) -> None:
-        """Nothing was seen of ``hidden`` sides (None: of all) since ``ahead``: they come to move as those opposite."""
+        """Nothing was seen of ``hidden`` sides (None: of all): they come to move as those opposite."""
         way = np.tile((self.rate[:2] + self.rate[2:]) / 2, 2)
         alike = way + (self.rate - way) * np.exp(-seconds / _SWELL_S)
         self.rate = alike if hidden is None else np.where(hidden | np.roll(hidden, 2), alike, self.rate)
@@ -85,7 +86,9 @@ class Course:
         """
         if seconds <= 0 or not np.isfinite(way).all():
             return
-        off = (_WRONG_WAY * size_of(self.sides) / (seconds * min(1.0, max(seen, _LEAST_SEEN)))) ** 2
+        narrow = min(self.sides[2] - self.sides[0], self.sides[3] - self.sides[1]) / _NARROW_PX
+        clear = max(min(1.0, seen) * min(1.0, narrow) ** 2, _LEAST_SEEN)
+        off = (_WRONG_WAY * size_of(self.sides) / (seconds * clear)) ** 2
         place, both, rate = self.spread
         missed = way / seconds - self.rate
         believed = np.square(missed) <= _MOST_WRONG**2 * (rate + off)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from banana_cli.tracking.course import Course, size_of
-from banana_cli.tracking.regions import I64, hidden_sides, shades, sides_of
+from banana_cli.tracking.regions import I64, hidden_sides, mean_colours, sides_of
 from banana_cli.types import F32, F64, U16, Bool
 
 LEAST_IOU: Final = 0.15
@@ -20,18 +20,18 @@ _NEAR, _FAR = 0.4, 0.6
 """How far from where it should be a side may turn up, in sizes of the box, and what a second adds."""
 _LEAST_SURE: Final = 0.3  # what a box is worth less of which no side is seen
 _SLIVER: Final = 0.4  # what it is worth less if nearly all of it is hidden: a sliver fits many things
-_OTHER_COLOUR, _OTHER_SPREAD, _MOST_COLOUR = 240.0, 1.5, 0.6
-"""The difference in levels of 255 that rules a thing out; what it counts to share none; the most of both."""
+_OTHER_COLOUR, _MOST_COLOUR = 120.0, 0.6
+"""The difference in levels of 255 that rules a thing out, and the most that one may count."""
 _INSIDE: Final = 0.5  # what a side counts that lies within: something may still cover the rest
 _OUTWARD: Final = np.array([-1.0, -1.0, 1.0, 1.0])
 MOST_UNLIKE: Final = 0.3
-"""A piece whose colours speak against a thing by more is no part of it."""
+"""A part of a region whose colour speaks against a thing by more is not of it."""
 Pairs = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """Boxes: ``sides`` (m, 4) left, top, right, bottom, which of them are ``hidden`` (m, 4), their ``shades``."""
+    """Boxes: ``sides`` (m, 4) left, top, right, bottom, which of them are ``hidden`` (m, 4), mean colours."""
 
     sides: F64
     hidden: Bool
@@ -41,7 +41,7 @@ class Seen:
     def of(cls, ids: U16, count: int, picture: F32) -> Seen:
         """The regions 1..n of a ``picture`` (h, w, C); NaN without a pixel."""
         sides = sides_of(ids, count)
-        return cls(sides, hidden_sides(ids, sides), shades(ids, count, picture))
+        return cls(sides, hidden_sides(ids, sides), mean_colours(ids, count, picture))
 
     def some(self, which: list[int]) -> Seen:
         """Those of these places."""
@@ -71,10 +71,8 @@ def other_colour(colours: Sequence[F64], seen: Seen) -> F64:
 
 
 def unlike(ours: F64, theirs: F64) -> F64:
-    """(...) how much ``shades`` (..., S) speak against being of one thing, from 0 to ``_MOST_COLOUR``."""
-    gap = np.linalg.norm(ours[..., :3] - theirs[..., :3], axis=-1)
-    alike = np.sqrt(ours[..., 3:] * theirs[..., 3:]).sum(-1) / 3  # Bhattacharyya, 1 for equal spreads
-    against: F64 = np.minimum(gap / _OTHER_COLOUR + _OTHER_SPREAD * (1 - alike), _MOST_COLOUR)
+    """(...) how much mean colours (..., C) speak against being of one thing, from 0 to ``_MOST_COLOUR``."""
+    against: F64 = np.minimum(np.linalg.norm(ours - theirs, axis=-1) / _OTHER_COLOUR, _MOST_COLOUR)
     return against
 
 
@@ -96,12 +94,13 @@ def by_course(
     off = np.maximum(outside, inside).max(-1) / size
     reach = _NEAR + _FAR * np.minimum(np.asarray(unseen_s), 1.0)[:, None]
     unsure = _LEAST_SURE * np.all(seen.hidden, axis=-1)[None] + _SLIVER * _hidden_share(there, seen)
-    fit: F64 = np.where(kin, np.maximum(1 - off / reach - unsure - other_colour(colours, seen), 0.0), 0.0)
-    return fit * _NEAR / reach
+    fit = np.where(kin, np.maximum(1 - off / reach - unsure - other_colour(colours, seen), 0.0), 0.0)
+    likely: F64 = fit * _NEAR / reach
+    return likely
 
 
 def _hidden_share(there: F64, seen: Seen) -> F64:
-    """(n, m) of the boxes (n, 1, 4) how much is hidden if they are those that are seen; 0 where no side is."""
+    """(n, m) how much of the boxes (n, 1, 4) is hidden if they are those seen; 0 where no side is."""
     whole, part = (np.prod(np.maximum(s[..., 2:] - s[..., :2], 1), -1) for s in (there, seen.sides))
     share: F64 = np.maximum(1 - part / whole, 0) * seen.hidden.any(-1)
     return share

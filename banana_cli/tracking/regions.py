@@ -15,8 +15,6 @@ MOST_PX: Final = 512
 """Longer side of the grid on which regions are compared where no flow says another."""
 _MOST_SAMPLES, _LEAST_SAMPLES = 300, 12
 _GOLDEN: Final = 0.618034
-_BINS: Final = 10
-_TINT: Final = 96.0  # levels between opposite colours at which they are told apart no further
 _HIDDEN_SHARE: Final = 0.3
 _ALL, _FIRST, _LAST = slice(None), slice(None, -1), slice(1, None)
 _NEIGHBOURS: Final = (
@@ -84,28 +82,12 @@ def areas(ids: U16, count: int) -> I64:
     return np.bincount(ids.ravel(), minlength=count + 1)[1 : count + 1]
 
 
-def shades(ids: U16, count: int, picture: F32) -> F64:
-    """(n, 3 + 30) how regions 1..n of ``picture`` (h, w, C) look; 0 for one without a pixel.
-
-    The mean of three bands, then the shares of pixels by their light and by two contrasts of colours.
-    """
+def mean_colours(ids: U16, count: int, picture: F32) -> F64:
+    """(n, C) mean of ``picture`` (h, w, C) over regions 1..n; 0 for one without a pixel."""
     where = np.flatnonzero(ids)
-    numbers, bands = ids.ravel()[where], picture.shape[-1]
-    red, green, blue = picture.reshape(-1, bands)[where][:, [0, bands // 2, bands - 1]].T
-    means = [np.bincount(numbers, band, count + 1)[1:, None] for band in (red, green, blue)]
-    light, tints = (red + green + blue) / 765, (red - green, (red + green) / 2 - blue)
-    spread = [_spread(numbers, v, count) for v in (light, *(tint / (2 * _TINT) + 0.5 for tint in tints))]
-    looks: F64 = np.concatenate(means + spread, 1) / np.maximum(areas(ids, count), 1)[:, None]
-    return looks
-
-
-def _spread(numbers: U16, values: F32, count: int) -> F64:
-    """(n, _BINS) how many pixels of regions 1..n have ``values`` of 0 to 1 near each of as many steps."""
-    steps = np.clip(values, 0, 1) * np.float32(_BINS - 1)
-    low = np.minimum(steps.astype(np.int64), _BINS - 2)
-    share, place, size = steps - low, numbers.astype(np.int64) * _BINS + low, (count + 1) * _BINS
-    found: F64 = np.bincount(place, 1 - share, size) + np.bincount(place + 1, share, size)
-    return found.reshape(-1, _BINS)[1:]
+    numbers, seen = ids.ravel()[where], picture.reshape(-1, picture.shape[-1])[where]
+    sums = [np.bincount(numbers, band, count + 1)[1:] for band in seen.T]
+    return np.stack(sums, 1) / np.maximum(areas(ids, count), 1)[:, None]
 
 
 def windows(ids: U16, count: int) -> list[tuple[slice, slice] | None]:

@@ -250,9 +250,9 @@ class Tracker:
 
     def _alike(self, things: regions.I64, places: U16, picture: F32) -> regions.I64:
         """Those that look as the ``picture`` does at their ``places``."""
-        shades = regions.shades(places, len(self.things), picture)[things]
+        seen = regions.mean_colours(places, len(self.things), picture)[things]
         known = np.stack([self.things[i].colour for i in things])
-        return things[match.unlike(known, shades) <= match.MOST_UNLIKE]
+        return things[match.unlike(known, seen) <= match.MOST_UNLIKE]
 
     def _was(self, grid: tuple[int, ...]) -> regions.I64:
         """(n,) pixels of the things in the last frame."""
@@ -274,7 +274,7 @@ class Tracker:
             self._pair(look, fit, look.free(sure=sure), match.LEAST_IOU)
             free = [k for k in look.free(sure=sure) if area[k]]
             self._pair(look, self._course_fit(look, free, seen), free, 0.0)
-        self._join(look, shared, area, seen)
+        self._join(look, shared, area, seen.sides)
         return seen
 
     def _lost(self) -> F64:
@@ -299,7 +299,7 @@ class Tracker:
         fit[:, free] = match.by_course(courses, colours, unseen, seen.some(free), kin)
         return fit
 
-    def _join(self, look: _Look, shared: regions.I64, area: regions.I64, seen: match.Seen) -> None:
+    def _join(self, look: _Look, shared: regions.I64, area: regions.I64, boxes: F64) -> None:
         """Regions that mostly come from a thing which has an owner's region nearby belong to it too."""
         was = self._was(look.ids.shape)
         for k in look.free():
@@ -309,8 +309,7 @@ class Tracker:
             main = [j for j, owner in enumerate(look.owner) if owner == thing]
             of_it = shared[thing, k] >= 0.5 * area[k] and self._was_whole(thing, area[[*main, k]].sum())
             lost = was[thing] - area[main].sum() >= _LOST_PX * area[k]
-            alike = match.unlike(self.things[thing].colour, seen.colours[k]) <= match.MOST_UNLIKE
-            if main and of_it and lost and alike and _near(seen.sides[k], seen.sides[main[0]]):
+            if main and of_it and lost and _near(boxes[k], boxes[main[0]]):
                 look.owner[k] = thing
 
     def _was_whole(self, thing: int, area: int) -> bool:
@@ -350,8 +349,7 @@ class Tracker:
                     thing.whole_s = now
                 thing.course.look(seen.sides[i], hidden)
                 thing.course.unseen(self._step_s, hidden)
-                new = _NEW_COLOUR * min(1.0, float(area[i]) / max(1.0, thing.whole_px))
-                thing.colour = thing.colour + new * (seen.colours[i] - thing.colour)
+                thing.colour = thing.colour + _NEW_COLOUR * (seen.colours[i] - thing.colour)
                 thing.hits, thing.seen_s = thing.hits + 1, now
                 for k in mine:
                     thing.votes(look.classes[k], look.scores[k] / len(mine))

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from banana_cli.adapter import SourceInfo
+from banana_cli.cli.options import InputArgs
+from banana_cli.cli.reading import read_options
 from banana_cli.errors import UsageError
+from banana_cli.options import Bonnet
 from banana_cli.types import LayerKind
 
 from .fakes import FakeFormat, Fakes, banana, complaint, put, tree
@@ -100,3 +105,12 @@ def test_an_input_that_is_empty_by_wish_is_no_failure(here: Path) -> None:
     assert banana(alone, "segment", "scout.clip", "-o", "other") == 4
     assert complaint(alone)[-2] == "banana: inputs: every one was left out as asked"
     assert not (here / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "source", "sought"),
+    [("auto", "a.mp4", True), ("auto", "-", False), ("find", "-", True), ("keep", "a.mp4", False)],
+)
+def test_a_pipe_is_searched_for_the_bonnet_only_when_asked(word: str, source: str, sought: bool) -> None:
+    args = InputArgs(inputs=[source], bonnet=Bonnet(word))
+    assert read_options(args, frozenset()).video.bonnet is sought

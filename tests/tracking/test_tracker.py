@@ -128,6 +128,21 @@ def test_what_comes_out_from_behind_is_another() -> None:
     assert number_of(answer, shot.truth, 1) != number_of(answer, shot.truth, 2)
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_piece_is_of_a_thing_that_lost_it(lost: bool) -> None:
+    """By the flow a new region was part of its neighbour, which is smaller by it now, or as large as ever."""
+    tracker = Tracker(KIN)
+    for k in range(12):
+        truth, flow = np.zeros(SHAPE, np.uint16), np.zeros((*SHAPE, 2), np.float32)
+        truth[30:50, 40 : 72 if lost and k >= 6 else 80] = 1
+        if k >= 6:
+            truth[30:50, 74 if lost else 81 : 80 if lost else 87] = 2
+            flow[..., 0] = -20 * (truth == 2)
+        shot = Shot(truth, flow, k / 30, (CAR, CAR))
+        answer = tracker.step(seen(shot), flow, shot.time_s)
+    assert set(answer.tracks) == ({1} if lost else {1, 2})
+
+
 def test_after_a_cut_all_are_new() -> None:
     shots = list(play(CROSSING[:2], 12))
     tracker = Tracker(KIN)

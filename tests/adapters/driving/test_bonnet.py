@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +17,7 @@ from banana_adapters.driving.bonnet import LEAST, Bonnet, Search
 from PIL import Image
 
 from banana_cli.adapter import SourceInfo
+from banana_cli.growing import Inflow
 from banana_cli.options import Done, ReadOptions, VideoOptions
 from banana_cli.types import U8, Bool, Frame
 
@@ -198,6 +201,26 @@ def test_a_long_clip_is_looked_at_in_places(drive: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Search, "add", lambda self, grey: (looked.append(grey), add(self, grey)))
     assert iou(~read(drive, bonnet=True)[1][0].valid, arch(0.12)) > 0.9
     assert len(looked) > ENOUGH
+
+
+class Trickle(io.BytesIO):
+    """A pipe from which a clip comes in pieces."""
+
+    def read1(self, size: int | None = -1) -> bytes:
+        time.sleep(0.002)
+        return super().read1(5000)
+
+
+def test_through_a_pipe_it_is_the_one_of_the_file(tmp_path: Path) -> None:
+    clip = film(tmp_path / "drive.ts", World(bonnet=0.12).pictures(ENOUGH))
+    comes = tmp_path / "pipe.ts"
+    inflow = Inflow(Trickle(clip.read_bytes()), comes)
+    inflow.wait(5000)
+    info, frames = read(comes, bonnet=True)
+    inflow.wait()
+    assert len(frames) == ENOUGH
+    assert info.facts["bonnet"] == read(clip, bonnet=True)[0].facts["bonnet"] is not None
+    assert iou(~frames[0].valid, arch(0.12)) > 0.9
 
 
 def test_it_may_be_kept(drive: Path) -> None:
