@@ -26,10 +26,9 @@ class Expand(nn.Module):
         self.by_level = nn.ModuleList(nn.Linear(width, n * channels) for n in (1, 4, 16))
         self.channels = channels
 
-    def forward(self, normed_BND: Tensor, tree: Tree, cells_B8: Tensor) -> Tensor:
-        """(B, N, D) tokens after ``norm`` and the (n8,) curve place of each raster cell -> (B, n8, C) in
-        raster order."""
-        bank = _rows_by_level(self.by_level, normed_BND, tree, self.channels)
+    def forward(self, x_BND: Tensor, tree: Tree, cells_B8: Tensor) -> Tensor:
+        """(B, N, D) tokens and the (n8,) curve place of each raster cell -> (B, n8, C) in raster order."""
+        bank = _rows_by_level(self.by_level, self.norm(x_BND), tree, self.channels)
         own = tree.own_row.index_select(1, cells_B8)
         return _gathered(bank, own)
 
@@ -70,11 +69,12 @@ class Fine(nn.Module):
                 out = out.index_copy(0, flat_rows(tree.level[level], plan.count), rows.to(out.dtype))
         return out.view(B, plan.count, -1)
 
-    def write(self, normed_BND: Tensor, tree: Tree, grid: Grid, cells_B8: Tensor) -> Tensor:
+    def write(self, normed_BND: Tensor, tree: Tree, grid: Grid) -> Tensor:
         """(B, N, D) tokens after ``Expand.norm`` -> (B, C, H/4, W/4), 0 in tokens of 32 px."""
         bank = _rows_by_level(self.give, normed_BND, tree, self.channels)
         bank = torch.cat([bank, bank.new_zeros(len(bank), 1, self.channels)], 1)
-        own = tree.own_row.index_select(1, cells_B8).clamp_max(bank.shape[1] - 1)
+        cells = grid_maps(grid, bank.device).curve8
+        own = tree.own_row.index_select(1, cells).clamp_max(bank.shape[1] - 1)
         quads = _gathered(bank, own).view(len(bank), 4 * grid.rows, 4 * grid.cols, 2, 2, -1)
         rows = quads.transpose(2, 3).reshape(len(bank), 8 * grid.rows, 8 * grid.cols, -1)
         return rows.permute(0, 3, 1, 2)  # already in the order of channels_last memory

@@ -209,7 +209,8 @@ def median_code(raised: Tensor, code: Tensor) -> Tensor:
 class BananaNet(nn.Module):
     """The network of one preset."""
 
-    def __init__(self, spec: ModelSpec, *, things: bool = True) -> None:
+    def __init__(self, spec: ModelSpec, *, things: bool = True, fine: bool = True) -> None:
+        """``things`` and ``fine``: older weights lack those parts, see ``add_things`` and ``add_fine``."""
         super().__init__()
         self.spec = spec
         c2, c4, c8 = spec.stem
@@ -224,7 +225,8 @@ class BananaNet(nn.Module):
         self.position = nn.Linear(16, spec.width)
         self.registers = nn.Parameter(torch.randn(spec.registers, spec.width) * 0.02)
         self.blocks = nn.ModuleList(Block(spec, i) for i in range(spec.depth))
-        self.expand, self.fine = Expand(spec.width, c8), Fine(spec.width, c4)
+        self.expand = Expand(spec.width, c8)
+        self.fine: Fine | None = None
         self.merge8, self.down4 = Res(c8), nn.Conv2d(c8, c4, 1)
         self.merge4 = nn.Sequential(Res(c4), Res(c4))
         # (embed, 16 sub-pixels, C4): pixel embedding of each of the 4x4 pixels of a stride-4 cell.
@@ -239,6 +241,8 @@ class BananaNet(nn.Module):
         self.things = nn.ModuleDict()
         if things:
             self.add_things()
+        if fine:
+            self.add_fine()
         self.folded: tuple[FoldedBlock, ...] = ()
 
     def fold(self, dtype: torch.dtype) -> None:
@@ -251,6 +255,10 @@ class BananaNet(nn.Module):
         for name, part in self.named_children():
             if name not in _IN_FULL:
                 part.to(dtype)
+
+    def add_fine(self) -> None:
+        """Layers between small tokens and stride 4; untrained ones change nothing."""
+        self.fine = Fine(self.spec.width, self.spec.stem[1])
 
     def add_things(self) -> None:
         """Queries for countable things, which older weights lack; untrained ones say that there is none."""
@@ -279,9 +287,11 @@ class BananaNet(nn.Module):
         with torch.no_grad():
             tree = build_tree(self._gain(score, inp, plan, routing), plan)
         x = self._trunk(self._tokens(f4, f8, tree, plan, prompt))
-        up, told = self._unpool(x[:, self.spec.registers : self.spec.registers + plan.count], tree, grid)
+        tokens = x[:, self.spec.registers : self.spec.registers + plan.count]
+        if self.fine is not None:
+            f4 = f4 + self.fine.write(self.expand.norm(tokens), tree, grid)
         return Features(
-            f4=self._decode(f4 + told, f8, up),
+            f4=self._decode(f4, f8, self._unpool(tokens, tree, grid)),
             registers=x[:, : self.spec.registers],
             score=score,
             kept=plan.kept,
@@ -386,7 +396,9 @@ class BananaNet(nn.Module):
 
     def _tokens(self, f4: Tensor, f8: Tensor, tree: Tree, plan: TokenPlan, prompt: Tensor) -> Tensor:
         where = grid_maps(plan.grid, f8.device).centre[tree.row]
-        tokens = self.embed(self._picked(f8, tree, plan)) + self.fine.read(f4, tree, plan)
+        tokens = self.embed(self._picked(f8, tree, plan))
+        if self.fine is not None:
+            tokens = tokens + self.fine.read(f4, tree, plan)
         tokens = tokens + self.level(where[..., 2].long()) + self.position(fourier(where[..., :2]))
         return cast(Tensor, tokens + prompt[:, None, -self.spec.width :])
 
@@ -415,13 +427,11 @@ class BananaNet(nn.Module):
             x = block(x, self.spec.registers)
         return x
 
-    def _unpool(self, tokens: Tensor, tree: Tree, grid: Grid) -> tuple[Tensor, Tensor]:
-        """What tokens give to the cells at stride 8, and at stride 4."""
-        normed, order = self.expand.norm(tokens), grid_maps(grid, tokens.device).curve8
-        rows = self.expand(normed, tree, order)
+    def _unpool(self, tokens: Tensor, tree: Tree, grid: Grid) -> Tensor:
+        rows = self.expand(tokens, tree, grid_maps(grid, tokens.device).curve8)
         # Rows are already in the order of channels_last memory.
         cells: Tensor = rows.view(rows.shape[0], grid.rows * 4, grid.cols * 4, -1).permute(0, 3, 1, 2)
-        return cells, self.fine.write(normed, tree, grid, order)
+        return cells
 
     def _decode(self, f4: Tensor, f8: Tensor, up: Tensor) -> Tensor:
         """(B, C4, H/4, W/4) of the stem's two and of the cells' tokens."""

@@ -92,21 +92,15 @@ def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Json]:
 def _build(path: Path, header: dict[str, Json], tensors: dict[str, Tensor]) -> BananaNet:
     try:
         spec = ModelSpec.from_json(header["spec"])  # type: ignore[arg-type]
-        net = BananaNet(spec, things=bool(header.get("things")))  # older files have none
+        fine = any(name.startswith("fine.") for name in tensors)
+        net = BananaNet(spec, things=bool(header.get("things")), fine=fine)  # older files have neither
         if header["format"] == QUANTISED:
             tensors = dequantised(tensors, {name: t.shape for name, t in net.state_dict().items()})
-        net.load_state_dict(_grown(net, tensors), strict=True)
+        net.load_state_dict(tensors, strict=True)
     except (LookupError, TypeError, ValueError, RuntimeError) as exc:
         first = str(exc).splitlines()[0]
         raise _bad(path, f"does not fit this version ({first})") from exc
     return net.eval()
-
-
-def _grown(net: BananaNet, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With what files from before ``Fine`` lack: as it begins, it changes nothing."""
-    if any(name.startswith("fine.") for name in tensors):
-        return tensors
-    return tensors | {name: value for name, value in net.state_dict().items() if name.startswith("fine.")}
 
 
 def fuse_batch_norm(net: nn.Module) -> None:

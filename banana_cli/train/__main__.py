@@ -83,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     net = load_model(asked.start_from, fuse=False)[0] if asked.start_from else None
     if net is not None and not net.things:
         net.add_things()
+    if net is not None and net.fine is None:
+        net.add_fine()
     run = Run(recipe, asked.run, net, examples.describe())
     run.go(examples, workers=asked.workers, quiet=not sys.stderr.isatty())
 

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from banana_cli.classes import STREET, thing_ids
 from banana_cli.train.example import UNCOUNTED, Example
 from banana_cli.train.packs import Record
 from banana_cli.train.photometric import Random, change_photometry
@@ -23,9 +22,6 @@ from banana_cli.types import F32, F64, NO_CLASS, U8, U16, Bool, Modality
 
 NETWORK_LONG = 512  # a frame's long side at network resolution, in pixels
 _NAN = math.nan
-_THIN = ("pole", "traffic light", "traffic sign", "cone or barrier")
-_LOOSE = frozenset((*thing_ids(Modality.STREET), *(STREET.id_of(name) for name in _THIN)))
-_PASTED = 0.7  # chance of each of these classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,18 +291,6 @@ def cut_mix(example: Example, other: Example, rng: Random) -> Example:
     top, left = (rng.random(2) * (size - box + 1)).astype(int)
     here = np.zeros(example.label.shape, np.bool_)
     here[top : top + box[0], left : left + box[1]] = True
-    return _merged(example, other, here)
-
-
-def paste_things(example: Example, other: Example, rng: Random) -> Example:
-    """Thin and countable things of the classes that ``rng`` draws from ``other`` are put on top, in their
-    own outlines (Ghiasi et al. 2021, Olsson et al. 2021). As for ``cut_mix`` otherwise."""
-    loose = [i for i, ids in enumerate(other.sets) if set(ids) <= _LOOSE and rng.random() < _PASTED]
-    return _merged(example, other, np.isin(other.label, loose) & other.valid)
-
-
-def _merged(example: Example, other: Example, here: Bool) -> Example:
-    """The pixels and the truth of ``other`` where ``here`` (H, W) is True."""
     other = replace(other, depth=other.depth * np.float32(example.true_focal_px / other.true_focal_px))
     mixed = {name: getattr(example, name).copy() for name in _MAPS}
     for name, values in mixed.items():

@@ -189,14 +189,15 @@ def normal_terms(normals: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
     Judged after normalising, an answer only grows longer and its gradient smaller with it. And the median
     of walls on the left and on the right is neither until a network is sure which, so with plain distances
     it never began to tell them apart; the mean leans as soon as there is anything to lean on
-    (weights/LOG.md, nano-5).
+    (weights/LOG.md, nano-5). Scenes are flat nearly everywhere, and the median keeps them so.
     """
     known = targets.normals.abs().sum(1) > 0.5
     square = (normals.float() - targets.normals).square().sum(1) * known
-    weight = known.float()
+    distance = (square + 1e-6).sqrt()
+    error, weight = square, known.float()
     if targets.modality is Modality.AERIAL:
-        weight = weight * _raised(targets.normals[:, 2] > -_FLAT_COSINE)
-    return (square * weight).sum() / weight.sum().clamp_min(1), (square + 1e-6).sqrt()
+        error, weight = distance, weight * _raised(targets.normals[:, 2] > -_FLAT_COSINE)
+    return (error * weight).sum() / weight.sum().clamp_min(1), distance
 
 
 def focal_term(log_focal: Tensor, targets: Targets) -> Tensor:
@@ -273,14 +274,13 @@ def router_term(features: Features, pixel_loss: Tensor) -> Tensor:
 
 
 def total(terms: Terms) -> Tensor:
-    """The weighted sum that is trained (without the router). Errors of geometry are small numbers: at equal
-    weights masks own the features, and sides of walls are never told apart."""
+    """The weighted sum that is trained (without the router)."""
     return (
         terms.segment
         + 0.5 * terms.dice
-        + 2.5 * terms.depth
-        + 0.5 * terms.edges
-        + 3.0 * terms.normals
+        + terms.depth
+        + 0.25 * terms.edges
+        + 2.0 * terms.normals
         + 0.3 * terms.focal
         + terms.middle
         + terms.offset

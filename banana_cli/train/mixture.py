@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from banana_cli.errors import UsageError
-from banana_cli.train.augment import NETWORK_LONG, AugmentOptions, augment, cut_mix, paste_things
+from banana_cli.train.augment import NETWORK_LONG, AugmentOptions, augment, cut_mix
 from banana_cli.train.example import Example
 from banana_cli.train.packs import Record
 from banana_cli.train.splits import CLIPS, VALIDATION_SEED, Pack, check_training
@@ -56,8 +56,6 @@ DEFAULT_WEIGHTS: dict[str, float] = {
     CLIPS: 0.15,
 }
 _CUT_MIX = {CLIPS: 0.5, Pack.STREET.value: 0.25}  # chance that a crop of a real street is mixed with another
-_PASTE = 0.4  # chance that things of another street are pasted on such a crop
-_GIVES = {Pack.STREET.value: 0.6, "world/street": 0.25, CLIPS: 0.15}  # whose things, where they are at hand
 _STRONG = {CLIPS: 1.0, Pack.STREET.value: 0.5}  # chance of hard changes of colour: real streets are few
 
 
@@ -120,25 +118,15 @@ class Mixture:
             return augment(records[place], rng, options)
         # No frame of ours tells its camera: a guess must not be shown as if it were known.
         options = replace(options, hide_focal=1.0, strong=bool(rng.random() < _STRONG[name]))
-        example = augment(records[place], rng, options)
-        if rng.random() < _CUT_MIX[name]:
-            example = cut_mix(example, augment(_any(records, rng), rng, options), rng)
-        if rng.random() < _PASTE:
-            example = paste_things(example, augment(_any(self._giver(rng), rng), rng, options), rng)
-        return example
-
-    def _giver(self, rng: np.random.Generator) -> Records:
-        shares = [_GIVES.get(name, 0.0) for name in self.names]
-        return self._sources[int(np.searchsorted(_edges(shares), rng.random(), side="right"))]
+        first = augment(records[place], rng, options)
+        if rng.random() >= _CUT_MIX[name]:
+            return first
+        return cut_mix(first, augment(records[int(rng.integers(len(records)))], rng, options), rng)
 
     def _pick(self, index: int, edges: F64) -> tuple[int, int, np.random.Generator]:
         rng = np.random.default_rng([self.seed, index])
         source = min(int(np.searchsorted(edges, rng.random(), side="right")), len(self.names) - 1)
         return source, int(rng.integers(len(self._sources[source]))), rng
-
-
-def _any(records: Records, rng: np.random.Generator) -> Record:
-    return records[int(rng.integers(len(records)))]
 
 
 def _edges(shares: Sequence[float]) -> F64:

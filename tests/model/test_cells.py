@@ -24,6 +24,7 @@ def trained() -> BananaNet:
     """A network that reads and writes fine, with random weights."""
     torch.manual_seed(1)
     net = BananaNet(TINY, things=False).eval()
+    assert net.fine is not None
     for layer in (*net.fine.take, *net.fine.give):
         torch.nn.init.normal_(layer.weight, std=0.1)
     return net
@@ -37,7 +38,7 @@ def handed_through(plan: TokenPlan, level: int, f4: Tensor) -> tuple[Tensor, Tre
         torch.nn.init.eye_(layer.weight)
     tree = build_tree(torch.rand(len(f4), plan.grid.n8), plan)
     tokens = fine.read(f4, tree, plan)
-    return fine.write(tokens, tree, plan.grid, grid_maps(plan.grid, f4.device).curve8), tree
+    return fine.write(tokens, tree, plan.grid), tree
 
 
 @pytest.mark.parametrize("level", [0, 1])
@@ -62,6 +63,7 @@ def test_in_a_mixed_tree_only_tokens_of_the_level_write(level: int) -> None:
 
 def test_what_lies_below_one_token_reaches_no_other() -> None:
     fine, plan = trained().fine, plan_tokens(GRID, 0.4)
+    assert fine is not None
     tree = build_tree(torch.rand(1, GRID.n8), plan)
     f4 = torch.rand(1, C4, 8 * GRID.rows, 8 * GRID.cols)
     other = f4.clone()
@@ -85,6 +87,7 @@ def test_files_from_before_are_read_as_they_were(tmp_path: Path) -> None:
 def test_reading_and_writing_matter_once_they_are_trained() -> None:
     net, inp = trained(), picture(64).inputs
     before = net.features(inp, 0.27).f4
+    assert net.fine is not None
     for layer in net.fine.give:
         torch.nn.init.zeros_(layer.weight)
     assert not torch.equal(before, net.features(inp, 0.27).f4)

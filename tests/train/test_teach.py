@@ -20,8 +20,7 @@ from banana_cli.model.net import BananaNet
 from banana_cli.model.weights import load_model, save_model
 from banana_cli.train import __main__ as train_main
 from banana_cli.train import teach as teach_module
-from banana_cli.train.augment import AugmentOptions, augment, cut_mix, paste_things
-from banana_cli.train.example import Example
+from banana_cli.train.augment import AugmentOptions, augment, cut_mix
 from banana_cli.train.mixture import Mixture
 from banana_cli.train.splits import CLIPS, HELD_OUT_CITIES, LeakError
 from banana_cli.train.taught import ARRAYS, FACTS, Taught, TaughtFacts, array_path, believed
@@ -35,7 +34,7 @@ from banana_cli.train.teach import (
     sample,
     thresholds,
 )
-from banana_cli.types import U8, Bool, Modality
+from banana_cli.types import U8, Modality
 from tests.model.test_net import TINY
 from tests.train.clipdata import greys, make_data, write_clip
 
@@ -292,29 +291,6 @@ def test_cut_mix_takes_a_box_of_the_other(pack: Path) -> None:
         assert np.allclose(mixed.depth, np.where(box, through_a, a.depth), equal_nan=True)
     untouched = augment(taught[0], np.random.default_rng(1), replace(options, strong=True))
     assert np.array_equal(untouched.image, augment(taught[0], np.random.default_rng(1), options).image)
-
-
-def test_pasted_things_keep_their_outlines_and_their_truth(pack: Path) -> None:
-    """Of drawn classes all is taken, of the rest nothing; roads are never pasted."""
-    taught, options = Taught(pack), AugmentOptions(size=64, photometric=False, hide_focal=1.0)
-    rng, pasted = np.random.default_rng(0), 0
-    loose = [STREET.id_of(n) for n in ("person", "car", "pole", "traffic sign", "cone or barrier")]
-    for _ in range(20):
-        a, b = augment(taught[0], rng, options), augment(taught[3], rng, options)
-        b = replace(b, label=rng.choice(np.array([0, 8, 10, *loose], np.uint8), (64, 64)))
-        mixed = paste_things(a, b, rng)
-        drawn = [c for c in range(len(STREET)) if (here := b.label == c).any() and _taken(mixed, a, b, here)]
-        assert set(drawn) <= set(loose)
-        inside = np.isin(b.label, drawn) & b.valid
-        assert np.array_equal(mixed.image, np.where(inside, b.image, a.image))
-        assert np.array_equal(mixed.label, np.where(inside, b.label, a.label))
-        pasted += len(drawn)
-    assert 40 < pasted < 100  # of 5 classes 20 times, each with a chance of 0.7
-
-
-def _taken(mixed: Example, a: Example, b: Example, here: Bool) -> bool:
-    differs = here & b.valid & (a.image != b.image).any(0)
-    return bool(differs.any()) and bool((mixed.image == b.image).all(0)[differs].all())
 
 
 def test_training_takes_the_pack_and_says_so(pack: Path, tmp_path: Path) -> None:
