@@ -189,7 +189,7 @@ def normal_terms(normals: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
     Judged after normalising, an answer only grows longer and its gradient smaller with it. And the median
     of walls on the left and on the right is neither until a network is sure which, so with plain distances
     it never began to tell them apart; the mean leans as soon as there is anything to lean on
-    (weights/LOG.md, nano-5). Scenes are flat nearly everywhere, and the median keeps them so.
+    (weights/LOG.md). Scenes are flat nearly everywhere, and the median keeps them so.
     """
     known = targets.normals.abs().sum(1) > 0.5
     square = (normals.float() - targets.normals).square().sum(1) * known
