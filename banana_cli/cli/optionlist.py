@@ -189,7 +189,7 @@ Side = Annotated[
         "--side",
         text="Longest side at which a frame or scan is looked at, in pixels (X-ray, ultrasound: 13/16 of it);"
         " a larger picture is scaled down for the look, its outputs are not. Default: what the model was made"
-        " for (nano: 512); at most 3840.",
+        " for (nano: 512); up to twice that far and thin things are seen better; at most 3840.",
         panel=MODEL,
         metavar="PX",
     ),

@@ -14,6 +14,8 @@ from torch import Tensor
 
 POSITION_PX = 128.0
 """Positions are pixels from the picture's middle over this, the same for a crop and for its whole."""
+TRAINED_PX = 512
+"""A larger picture has the positions of one of this long side: nobody has seen those further out."""
 # Shares of 32-px and of 16-px cells to split; between the measured points, straight lines. The first split
 # gains most: at equal count many 16-px tokens and few of 8 px beat the reverse (weights/LOG.md).
 _SPLITS = ((0.0, 0.0), (0.38, 0.11), (0.67, 0.164), (1.0, 1.0))
@@ -128,10 +130,11 @@ def _children(order: Tensor, cols: int) -> Tensor:
 def _centres(order: Tensor, cols: int, cell: int, extent: tuple[int, int], level: int) -> Tensor:
     y = (torch.div(order, cols, rounding_mode="floor") + 0.5) * cell
     x = (order % cols + 0.5) * cell
+    unit = POSITION_PX * max(1.0, max(extent) / TRAINED_PX)
     return torch.stack(
         [
-            (x - extent[1] / 2) / POSITION_PX,
-            (y - extent[0] / 2) / POSITION_PX,
+            (x - extent[1] / 2) / unit,
+            (y - extent[0] / 2) / unit,
             torch.full_like(x, float(level)),
         ],
         -1,

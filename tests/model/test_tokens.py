@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from banana_cli.model.tokens import Grid, build_tree, grid_maps, plan_tokens, split_shares
+from banana_cli.model.tokens import POSITION_PX, Grid, build_tree, grid_maps, plan_tokens, split_shares
 
 GRIDS = st.builds(Grid, st.integers(1, 9), st.integers(1, 9))
 BUDGETS = st.floats(0.05, 1.0)
@@ -121,3 +121,12 @@ def test_many_cells_are_split_once_before_a_few_are_split_twice(
     plan = plan_tokens(Grid(16, 16), budget)
     assert plan.k32 / plan.grid.n32 > split
     assert plan.k16 / (4 * plan.k32) < fine
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(9, 16), (16, 16), (18, 32), (68, 120)])
+def test_no_look_has_positions_that_training_never_had(rows: int, cols: int) -> None:
+    place = grid_maps(Grid(rows, cols), torch.device("cpu")).centre[:, :2]
+    most = 256 / POSITION_PX
+    assert float(place.abs().max()) <= most
+    assert float(place.abs().max()) > 0.9 * most  # and the longer side has all of them
+    assert torch.equal(place.amax(0), -place.amin(0))
