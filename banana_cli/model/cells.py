@@ -26,11 +26,12 @@ class Expand(nn.Module):
         self.by_level = nn.ModuleList(nn.Linear(width, n * channels) for n in (1, 4, 16))
         self.channels = channels
 
-    def forward(self, x_BND: Tensor, tree: Tree, cells_B8: Tensor) -> Tensor:
-        """(B, N, D) tokens and the (n8,) curve place of each raster cell -> (B, n8, C) in raster order."""
-        bank = _rows_by_level(self.by_level, self.norm(x_BND), tree, self.channels)
-        own = tree.own_row.index_select(1, cells_B8)
-        return _gathered(bank, own)
+    def forward(self, normed_BND: Tensor, tree: Tree, grid: Grid) -> Tensor:
+        """(B, N, D) tokens after ``norm`` -> (B, C, H/8, W/8)."""
+        bank = _rows_by_level(self.by_level, normed_BND, tree, self.channels)
+        rows = _gathered(bank, tree.own_row.index_select(1, grid_maps(grid, bank.device).curve8))
+        cells = rows.view(len(bank), 4 * grid.rows, 4 * grid.cols, -1)
+        return cells.permute(0, 3, 1, 2)  # already in the order of channels_last memory
 
 
 class Fine(nn.Module):

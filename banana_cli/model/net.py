@@ -288,10 +288,9 @@ class BananaNet(nn.Module):
             tree = build_tree(self._gain(score, inp, plan, routing), plan)
         x = self._trunk(self._tokens(f4, f8, tree, plan, prompt))
         tokens = x[:, self.spec.registers : self.spec.registers + plan.count]
-        if self.fine is not None:
-            f4 = f4 + self.fine.write(self.expand.norm(tokens), tree, grid)
+        f4, up = self._unpool(f4, tokens, tree, grid)
         return Features(
-            f4=self._decode(f4, f8, self._unpool(tokens, tree, grid)),
+            f4=self._decode(f4, f8, up),
             registers=x[:, : self.spec.registers],
             score=score,
             kept=plan.kept,
@@ -427,11 +426,12 @@ class BananaNet(nn.Module):
             x = block(x, self.spec.registers)
         return x
 
-    def _unpool(self, tokens: Tensor, tree: Tree, grid: Grid) -> Tensor:
-        rows = self.expand(tokens, tree, grid_maps(grid, tokens.device).curve8)
-        # Rows are already in the order of channels_last memory.
-        cells: Tensor = rows.view(rows.shape[0], grid.rows * 4, grid.cols * 4, -1).permute(0, 3, 1, 2)
-        return cells
+    def _unpool(self, f4: Tensor, tokens: Tensor, tree: Tree, grid: Grid) -> tuple[Tensor, Tensor]:
+        """``f4`` with what small tokens tell it, and what all tokens give the cells of 8 px."""
+        normed = self.expand.norm(tokens)
+        if self.fine is not None:
+            f4 = f4 + self.fine.write(normed, tree, grid)
+        return f4, self.expand(normed, tree, grid)
 
     def _decode(self, f4: Tensor, f8: Tensor, up: Tensor) -> Tensor:
         """(B, C4, H/4, W/4) of the stem's two and of the cells' tokens."""

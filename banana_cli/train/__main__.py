@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from banana_cli.infer import Engine
+from banana_cli.model.net import BananaNet
 from banana_cli.model.weights import load_model
 from banana_cli.train.augment import AugmentOptions
 from banana_cli.train.cache import open_cache
@@ -57,6 +58,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _grow(net: BananaNet) -> None:
+    """Parts that older weights lack; untrained ones change no answer."""
+    if not net.things:
+        net.add_things()
+    if net.fine is None:
+        net.add_fine()
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Train on whatever of packs and worlds is given."""
     asked = parse(argv)
@@ -81,10 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         changes=dict(asked.share),
     )
     net = load_model(asked.start_from, fuse=False)[0] if asked.start_from else None
-    if net is not None and not net.things:
-        net.add_things()
-    if net is not None and net.fine is None:
-        net.add_fine()
+    if net is not None:
+        _grow(net)
     run = Run(recipe, asked.run, net, examples.describe())
     run.go(examples, workers=asked.workers, quiet=not sys.stderr.isatty())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from types import EllipsisType
 from typing import cast
 
 import cv2
@@ -285,20 +286,19 @@ def cut_mix(example: Example, other: Example, rng: Random) -> Example:
     Both must be crops of one size, one list of sets and an unseen camera; camera and ``source`` stay the
     first's, so the other's depth becomes what it would be through the first's lens.
     """
+    other = replace(other, depth=other.depth * np.float32(example.true_focal_px / other.true_focal_px))
     size = np.array(example.label.shape)
     sides = np.sqrt(rng.uniform(0.2, 0.5) * np.exp(rng.uniform(-0.5, 0.5) * np.array([1, -1])))
     box = np.minimum(size, np.rint(sides * size)).astype(int)
     top, left = (rng.random(2) * (size - box + 1)).astype(int)
-    here = np.zeros(example.label.shape, np.bool_)
-    here[top : top + box[0], left : left + box[1]] = True
-    other = replace(other, depth=other.depth * np.float32(example.true_focal_px / other.true_focal_px))
+    here = (..., slice(top, top + box[0]), slice(left, left + box[1]))
     mixed = {name: getattr(example, name).copy() for name in _MAPS}
     for name, values in mixed.items():
-        values[..., here] = getattr(other, name)[..., here]
+        values[here] = getattr(other, name)[here]
     return replace(example, **mixed, instances=_mixed_instances(example, other, here))
 
 
-def _mixed_instances(example: Example, other: Example, here: Bool) -> U16 | None:
+def _mixed_instances(example: Example, other: Example, here: tuple[EllipsisType, slice, slice]) -> U16 | None:
     """The other's things get numbers that the first has not."""
     if example.instances is None and other.instances is None:
         return None
